@@ -9,7 +9,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
-use pgweir::config::{ClientRules, PoolMode, PoolRules, SessionState};
+use pgweir::config::{ClientRules, PoolMode, PoolRules, SessionState, TimeoutAction};
 use pgweir::core::{
     CancelKey, ClientIdentity, ClientLogin, Core, DatabaseShare, Farewell, Gate, MovedServer, Net, Note,
     PoolShare, ServerIdentity, ServerLogin, StatementRegistry,
@@ -77,6 +77,7 @@ fn rules() -> PoolRules {
         log_disconnections: false,
         log_pooler_errors: false,
         log_connections: false,
+        timeout_action: TimeoutAction::Close,
     }
 }
 

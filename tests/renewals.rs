@@ -8,7 +8,7 @@
 //! does the same with the whole program.
 
 use pgweir::base::{Micros, PoolId, WorkerId, limits};
-use pgweir::config::{PoolMode, PoolRules, SessionState};
+use pgweir::config::{PoolMode, PoolRules, SessionState, TimeoutAction};
 use pgweir::core::{
     Action, Authorization, DatabaseShare, Demand, Event, Gate, Launcher, Ledger, Opening, PoolShare, Use,
     Want,
@@ -387,6 +387,7 @@ fn rules(trial: Trial) -> PoolRules {
         log_disconnections: false,
         log_pooler_errors: false,
         log_connections: false,
+        timeout_action: TimeoutAction::Close,
     }
 }
 

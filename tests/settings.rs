@@ -86,7 +86,8 @@ fn the_order_is_show_configs() {
             "iam_static_stability",
             "iam_strict_lifetime",
             "session_state",
-            "server_tls_negotiation"
+            "server_tls_negotiation",
+            "timeout_action"
         ]
     );
     let mut sorted = names[..ours].to_vec();

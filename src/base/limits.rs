@@ -49,6 +49,10 @@ pub const NEW_DATABASES_PER_SECOND: u64 = 100;
 /// connection counts against `max_login_conn`.)
 pub const CANCELS_PER_SERVER_MAX: usize = 4;
 
+/// A server has this long to answer a cancel that `timeout_action = cancel` has sent it, where
+/// `cancel_wait_timeout` is 0 and sets no end: then it is closed, with its client.
+pub const CANCEL_ANSWER_MS: u64 = 10_000;
+
 /// Bytes passed over of a client that has had our last words, so that closing does not take them back.
 pub const FAREWELL_BYTES_MAX: usize = 65_536;
 

@@ -30,12 +30,13 @@ pub struct Principal {
     pub timeouts: MappedTimeouts,
 }
 
-/// Timeouts of a rule that maps claims to roles; `None`: what holds for the role.
+/// Timeouts of a rule that maps claims to roles; `None`: what holds for the role. The pool's own hold beside
+/// them: the shorter counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MappedTimeouts {
-    /// In place of `query_timeout`.
+    /// In place of `client_query_timeout`; zero: none.
     pub query: Option<Micros>,
-    /// In place of `transaction_timeout`.
+    /// In place of `client_transaction_timeout`; zero: none.
     pub transaction: Option<Micros>,
 }
 
@@ -52,5 +53,10 @@ impl Proof {
     /// By this method, as the user alone.
     pub fn by(method: &'static str) -> Self {
         Self { method, principal: None }
+    }
+
+    /// Timeouts of the rule that has let its principal in.
+    pub fn timeouts(&self) -> MappedTimeouts {
+        self.principal.as_ref().map_or_else(MappedTimeouts::default, |principal| principal.timeouts)
     }
 }

@@ -225,7 +225,7 @@ impl LoginAttempt {
         }
         let database = self.may_enter(clients, &policy, database)?;
         self.login_slot.leave();
-        let rules = policy.snapshot.client_rules(&self.user, &database);
+        let rules = policy.snapshot.client_rules(&self.user, &database).mapped(self.proof.timeouts());
         let allowed = Allowed { settings: &policy.snapshot.settings, startup: &startup, rules, admission };
         if startup.replication != Replication::No {
             return Ok(Way::Replication(Box::new(self.as_replica(clients, allowed)?)));

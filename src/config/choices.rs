@@ -74,6 +74,20 @@ impl Choice for SessionState {
         &[("pgbouncer", Self::Pgbouncer), ("follow", Self::Follow)];
 }
 
+/// What becomes of a query or transaction that has taken too long (`timeout_action`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TimeoutAction {
+    /// Its server is closed, and its client with it.
+    #[default]
+    Close,
+    /// The query is cancelled, and the session goes on.
+    Cancel,
+}
+
+impl Choice for TimeoutAction {
+    const WORDS: &'static [(&'static str, Self)] = &[("close", Self::Close), ("cancel", Self::Cancel)];
+}
+
 /// How clients prove who they are (`auth_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuthType {

@@ -3,7 +3,7 @@
 //! Values only; what is in force after the global settings is `rules.rs`. Source: PgBouncer, doc/config.md
 //! ("Section `[databases]`", "Section `[users]`").
 
-use super::choices::{LoadBalance, PoolMode, SessionState, SslMode, TlsNegotiation};
+use super::choices::{LoadBalance, PoolMode, SessionState, SslMode, TimeoutAction, TlsNegotiation};
 use super::iam::{IamEndpoint, IamIdentity, ServerAuth};
 use super::value::{BadValue, Value, not_accepted};
 use crate::base::{Micros, Password};
@@ -115,6 +115,8 @@ pub struct Database {
     pub server_lifetime: Option<Micros>,
     /// Overrides `query_wait_timeout`; zero = for ever.
     pub query_wait_timeout: Option<Micros>,
+    /// Overrides `timeout_action`.
+    pub timeout_action: Option<TimeoutAction>,
     /// Clients come in over TLS only, whatever `client_tls_sslmode` leaves open; over a Unix socket without.
     pub client_tls_required: bool,
     /// Overrides `server_tls_sslmode`.
@@ -160,6 +162,7 @@ impl Database {
             max_db_client_connections: None,
             server_lifetime: None,
             query_wait_timeout: None,
+            timeout_action: None,
             client_tls_required: false,
             server_tls_sslmode: None,
             server_tls_ca_file: None,
@@ -251,6 +254,12 @@ pub struct UserEntry {
     pub query_wait_timeout: Option<Micros>,
     /// Overrides `client_idle_timeout`, for the login user.
     pub client_idle_timeout: Option<Micros>,
+    /// Beside `query_timeout` of the pool user, for the login user.
+    pub client_query_timeout: Option<Micros>,
+    /// Beside `transaction_timeout` of the pool user, for the login user.
+    pub client_transaction_timeout: Option<Micros>,
+    /// Overrides `timeout_action`, for the login user, else for the pool user.
+    pub timeout_action: Option<TimeoutAction>,
     /// What proves the pooler to servers, for the pool user.
     pub server_auth: Option<ServerAuth>,
     /// Who signs its tokens, for the pool user.

@@ -3,7 +3,7 @@
 //! From a table come the reader, the reference and the list of accepted keys in errors. A new key is one row
 //! here and one field in `database.rs`. Source: PgBouncer, doc/config.md ("Section `[databases]`").
 
-use super::choices::{LoadBalance, PoolMode, SessionState, SslMode, TlsNegotiation};
+use super::choices::{LoadBalance, PoolMode, SessionState, SslMode, TimeoutAction, TlsNegotiation};
 use super::database::{Database, Hosts, UserEntry};
 use super::iam::ServerAuth;
 use super::peers::PeerEntry;
@@ -144,6 +144,8 @@ pub(super) const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
         "What becomes of servers whose user is denied: drain (default; until iam_max_age), keep, drop_now.";
     "iam_strict_lifetime": bool, |db, strict| db.iam.strict_lifetime = Some(strict),
         "Overrides the setting iam_strict_lifetime.";
+    "timeout_action": TimeoutAction, |db, action| db.timeout_action = Some(action),
+        "Overrides the setting timeout_action.";
 };
 
 /// Keys of `[users]`.
@@ -190,6 +192,14 @@ pub(super) const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
         "Overrides iam_on_denied of the database.";
     "iam_strict_lifetime": bool, |user, strict| user.iam.strict_lifetime = Some(strict),
         "Overrides iam_strict_lifetime of the settings and of the database.";
+    "client_query_timeout": Span, |user, span| user.client_query_timeout = span.0,
+        "Seconds that a query of a client who logs in as this user may take, whoever its servers log in as; \
+         the shorter of this and query_timeout counts.";
+    "client_transaction_timeout": Span, |user, span| user.client_transaction_timeout = span.0,
+        "Seconds that a transaction of a client who logs in as this user may take, whoever its servers log \
+         in as; the shorter of this and transaction_timeout counts.";
+    "timeout_action": TimeoutAction, |user, action| user.timeout_action = Some(action),
+        "Overrides timeout_action of the settings and of the database.";
 };
 
 /// Keys of `[peers]`.

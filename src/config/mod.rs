@@ -34,7 +34,7 @@ pub(crate) use choices::{
     AuthType, Choice, LoadBalance, LogFormat, SslMode, Tls13Suites, TlsNegotiation, TlsProtocols,
 };
 pub use choices::{IoBackend, Workers};
-pub use choices::{PoolMode, SessionState};
+pub use choices::{PoolMode, SessionState, TimeoutAction};
 pub(crate) use ciphers::{CipherList, Curve, Curves};
 pub use database::Database;
 pub(crate) use database::{DSQL_DATABASE, Host, UserEntry};

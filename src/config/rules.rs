@@ -4,12 +4,12 @@
 //! `[users]` counts: the pool user's for what belongs to a pool, the login user's for what belongs to a
 //! client. Source: PgBouncer, doc/config.md ("Section `[databases]`", "Section `[users]`").
 
-use super::choices::{PoolMode, SessionState};
+use super::choices::{PoolMode, SessionState, TimeoutAction};
 use super::database::{Database, UserEntry};
 use super::iam::{IamIdentity, ServerAuth};
 use super::settings::Settings;
 use super::snapshot::Snapshot;
-use crate::base::Micros;
+use crate::base::{MappedTimeouts, Micros};
 use std::sync::Arc;
 
 /// What is in force for one pool: (database entry, pool user). A time of zero means
@@ -77,13 +77,16 @@ pub struct PoolRules {
     pub log_pooler_errors: bool,
     /// `log_connections`.
     pub log_connections: bool,
+    /// `timeout_action` of the pool user.
+    pub timeout_action: TimeoutAction,
 }
 
 impl PoolRules {
-    /// The same for a replication client of the pool: it has its server to its end, whatever the mode.
+    /// The same for a replication client of the pool: it has its server to its end, whatever the mode, and
+    /// that ends with a stream that takes too long.
     #[must_use]
     pub fn for_replication(&self) -> Self {
-        Self { mode: PoolMode::Session, ..self.clone() }
+        Self { mode: PoolMode::Session, timeout_action: TimeoutAction::Close, ..self.clone() }
     }
 }
 
@@ -94,6 +97,25 @@ pub struct ClientRules {
     pub query_wait_timeout: Micros,
     /// `client_idle_timeout`.
     pub client_idle_timeout: Micros,
+    /// How long a query of it may take, beside [`PoolRules::query_timeout`]: `client_query_timeout`, or what
+    /// its mapping says.
+    pub query_timeout: Micros,
+    /// How long a transaction of it may take, beside [`PoolRules::transaction_timeout`].
+    pub transaction_timeout: Micros,
+    /// `timeout_action` of the login user; `None`: that of the pool.
+    pub timeout_action: Option<TimeoutAction>,
+}
+
+impl ClientRules {
+    /// The same for a client whose principal was mapped to its role by a rule with timeouts of its own.
+    #[must_use]
+    pub fn mapped(self, timeouts: MappedTimeouts) -> Self {
+        Self {
+            query_timeout: timeouts.query.unwrap_or(self.query_timeout),
+            transaction_timeout: timeouts.transaction.unwrap_or(self.transaction_timeout),
+            ..self
+        }
+    }
 }
 
 /// How many clients there may be, as one client at its login meets it; 0 = unlimited,
@@ -162,6 +184,7 @@ impl Snapshot {
             log_disconnections: global.log_disconnections,
             log_pooler_errors: global.log_pooler_errors,
             log_connections: global.log_connections,
+            timeout_action: user.timeout_action.or(database.timeout_action).unwrap_or(global.timeout_action),
         }
     }
 
@@ -175,6 +198,9 @@ impl Snapshot {
                 .or(database.query_wait_timeout)
                 .unwrap_or(self.settings.query_wait_timeout),
             client_idle_timeout: own_idle.unwrap_or(self.settings.client_idle_timeout),
+            query_timeout: user.and_then(|user| user.client_query_timeout).unwrap_or_default(),
+            transaction_timeout: user.and_then(|user| user.client_transaction_timeout).unwrap_or_default(),
+            timeout_action: user.and_then(|user| user.timeout_action),
         }
     }
 
@@ -286,6 +312,36 @@ mod tests {
         assert_eq!(limits.max_client_conn, 100);
         assert_eq!((limits.max_db_client_connections, limits.max_user_client_connections), (6, 5));
         assert_eq!(snapshot.client_limits("x", None).max_db_client_connections, 0);
+    }
+
+    #[test]
+    fn limits_of_a_login_user_stand_beside_those_of_its_pool() {
+        let snapshot = load(
+            "[pgbouncer]\n\
+             query_timeout = 20\n\
+             [databases]\n\
+             plain =\n\
+             gateway = user=svc timeout_action=cancel\n\
+             [users]\n\
+             svc = query_timeout=30\n\
+             ada = query_timeout=1 client_query_timeout=9 client_transaction_timeout=12.5\n\
+             bob = timeout_action=close\n",
+        );
+        let [plain, gateway] = ["plain", "gateway"].map(|name| snapshot.database(name).unwrap());
+        let pool = snapshot.pool_rules(&gateway, "svc");
+        assert_eq!((pool.query_timeout, pool.timeout_action), (Micros::from_secs(30), TimeoutAction::Cancel));
+        assert_eq!(pool.for_replication().timeout_action, TimeoutAction::Close);
+        assert_eq!(snapshot.pool_rules(&plain, "svc").timeout_action, TimeoutAction::Close);
+        let ada = snapshot.client_rules("ada", &gateway);
+        assert_eq!(
+            (ada.query_timeout, ada.transaction_timeout, ada.timeout_action),
+            (Micros::from_secs(9), Micros(12_500_000), None)
+        );
+        assert_eq!(snapshot.client_rules("bob", &gateway).timeout_action, Some(TimeoutAction::Close));
+        assert_eq!(snapshot.client_rules("bob", &gateway).query_timeout, Micros(0));
+        let mapped = MappedTimeouts { query: Some(Micros::from_secs(28)), transaction: None };
+        let ada = ada.mapped(mapped);
+        assert_eq!((ada.query_timeout, ada.transaction_timeout), (Micros::from_secs(28), Micros(12_500_000)));
     }
 
     #[test]

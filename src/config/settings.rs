@@ -6,8 +6,8 @@
 //! PgBouncer, doc/config.md.
 
 use super::choices::{
-    AuthDbname, AuthType, IoBackend, LogFormat, PoolMode, SessionState, SslMode, SyslogFacility, Tls13Suites,
-    TlsNegotiation, TlsProtocols, Workers,
+    AuthDbname, AuthType, IoBackend, LogFormat, PoolMode, SessionState, SslMode, SyslogFacility,
+    TimeoutAction, Tls13Suites, TlsNegotiation, TlsProtocols, Workers,
 };
 use super::ciphers::{CipherList, Curves};
 use super::iam::AllDenied;
@@ -268,4 +268,8 @@ settings! {
         "How TLS with servers begins: postgres: they are asked for it first; direct: with the first byte, \
          which saves a round trip, needs PostgreSQL 17 and server_tls_sslmode=require, verify-ca or \
          verify-full.";
+    timeout_action: TimeoutAction = "close", Reload, Active,
+        "What query_timeout and transaction_timeout do: close: the server and its client are closed, as by \
+         PgBouncer; cancel: the query is cancelled at the server, the client gets 57014, and its session \
+         goes on.";
 }

@@ -7,6 +7,7 @@ use super::Net;
 use super::admin::ServerState;
 use super::conn::{Client, CloseReason, IDLE, Leave, Phase, Stand, Task};
 use super::pool::PoolSlot;
+use super::query_limits::{Limit, Over, is_over};
 use super::slots::Slot;
 use super::worker_core::Core;
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
@@ -19,6 +20,8 @@ enum Due {
     End(Fault),
     /// Its server is ended, and it with it.
     EndServer(ServerId, CloseReason),
+    /// Its query is cancelled.
+    Cancel(Limit),
     /// It is told that it queues.
     Notify,
 }
@@ -43,6 +46,7 @@ impl Core {
                         self.close_server(server, reason, net);
                     }
                 }
+                Due::Cancel(limit) => self.cancel_over_limit(id, limit, net),
                 Due::Notify => self.notify_waiting(id, net),
             }
         }
@@ -93,8 +97,12 @@ impl Core {
                     Some(Due::End(
                         self.share(client.pool).wait_over("query_wait_timeout", Fault::QueryWaitTimeout),
                     ))
-                } else if over(rules.query_timeout, since) {
-                    Some(Due::End(Fault::QueryTimeoutWaiting))
+                } else if self.is_query_over(client, since) {
+                    Some(if self.cancels(client) {
+                        Due::Cancel(Limit::Query)
+                    } else {
+                        Due::End(Fault::QueryTimeoutWaiting)
+                    })
                 } else if !notified && over(rules.query_wait_notify, since) && !client.identity.internal {
                     Some(Due::Notify)
                 } else {
@@ -113,17 +121,14 @@ impl Core {
             // The client may say nothing for long; one that does is met by `close_session_if_due`.
             return Some(Due::EndServer(id, CloseReason::Reconfigured));
         }
-        if client.request.running && over(rules.query_timeout, client.request.began_at) {
-            return Some(Due::EndServer(id, CloseReason::QueryTimeout));
+        if let Some(over) = self.query_over(client, id) {
+            return over.due(id, CloseReason::QueryTimeout, Limit::Query);
         }
         let in_block = server.status != IDLE && server.expected.is_settled();
         if in_block && over(rules.idle_transaction_timeout, server.heard_at) {
             return Some(Due::EndServer(id, CloseReason::IdleTransactionTimeout));
         }
-        if client.request.in_xact && over(rules.transaction_timeout, client.request.xact_began_at) {
-            return Some(Due::EndServer(id, CloseReason::TransactionTimeout));
-        }
-        None
+        self.transaction_over(client, id)?.due(id, CloseReason::TransactionTimeout, Limit::Transaction)
     }
 
     /// Tells a client, once per wait, that it queues.
@@ -202,7 +207,13 @@ impl Core {
     }
 }
 
-/// Whether more than `limit` has passed since then; 0 = no limit.
-fn is_over(limit: Micros, since: Micros, now: Micros) -> bool {
-    limit != Micros(0) && now.since(since) > limit
+impl Over {
+    /// What becomes of a client whose limit is over, and of its server.
+    fn due(self, server: ServerId, reason: CloseReason, limit: Limit) -> Option<Due> {
+        match self {
+            Self::Close => Some(Due::EndServer(server, reason)),
+            Self::Cancel => Some(Due::Cancel(limit)),
+            Self::Wait => None,
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod moved_server;
 mod net;
 mod note;
 mod pool;
+mod query_limits;
 mod relay;
 mod replication;
 mod slots;

@@ -43,8 +43,7 @@ pub enum Note {
     /// Open a connection to the server's endpoint, send its cancel key, wait for the end of stream, then tell
     /// this worker what became of it with the same socket id (`Core::cancel_over`).
     SendCancel {
-        /// Socket id of the client that was to be cancelled (`Command::Cancel`); 0 where the
-        /// pooler itself ends the query.
+        /// Socket id of the client whose query it is; 0 where that has left.
         client: u64,
         /// The number of that request; 0 where there is none.
         request: u64,

@@ -33,6 +33,7 @@ mod iam_keys;
 mod ldap;
 mod login_kinds;
 mod process;
+mod query_limits;
 mod reasons;
 mod server_logins;
 mod servers;
@@ -235,6 +236,7 @@ fn of_clients() -> Vec<Section> {
             "",
             clients::SILENT,
         ),
+        section("Limits on queries", "", "level", query_limits::QUERY_LIMITS),
         section("Why auth_query fails", "Behind `S: error in auth_query`.", "", clients::AUTH_QUERY),
     ]
 }

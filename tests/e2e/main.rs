@@ -32,6 +32,7 @@ mod peers;
 mod pgbench;
 mod pooling;
 mod postgres18;
+mod query_limits;
 mod reload;
 mod replication;
 mod rolling;

@@ -210,9 +210,9 @@ impl Backend {
 
     /// The next message is answered as cancelled, whatever it is: so the pooler answers
     /// for a client that waits.
-    pub fn cancel_next(&mut self) {
+    pub fn cancel_next(&mut self, text: &str) {
         let Some((tag, _)) = self.next_message() else { panic!("a cancel came where nothing was asked") };
-        let (code, text) = CANCELED;
+        let code = CANCELED.0;
         match tag {
             ask::QUERY => {
                 self.query = Some(VecDeque::new());

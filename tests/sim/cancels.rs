@@ -18,7 +18,22 @@ impl Joins for CancelRequest {
     }
 }
 
+pub const OVER_LIMIT: &str = "a query is cancelled that has taken too long";
+
 impl World {
+    /// Clients whose queries are cancelled for a limit: each is to hear of it, as if it had asked for it.
+    pub fn limits_are_over(&mut self) -> Vec<u64> {
+        let sockets = ear::canceled();
+        for socket in &sockets {
+            ear::hear(OVER_LIMIT);
+            if let Remote::Client(client) = self.ground.wires[*socket as usize].remote {
+                assert!(self.plan.cancels, "client {client} is cancelled, and no setting says so");
+                self.clients[client].cancels += 1;
+            }
+        }
+        sockets
+    }
+
     /// A cancel request is to be sent, now or when another to the same server is over.
     pub fn cancel_begins(&mut self, request: CancelRequest) {
         match self.cancel_queues.entry(request.server).or_default().take_in(request) {

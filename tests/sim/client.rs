@@ -255,7 +255,7 @@ impl SimClient {
         let is_asked = self.inbox.len() >= 5 && !unasked.contains(&self.inbox[0]);
         if is_asked && self.cancels == 0 && !self.is_told {
             self.at_hand = "a piece of something".to_owned();
-            let expected = self.expected(false);
+            let expected = self.expected(None);
             assert!(expected.starts_with(&self.inbox), "client {} got a piece of something else", self.index);
         }
         self.stage = Stage::Gone;
@@ -294,10 +294,12 @@ impl SimClient {
             _ => {}
         }
         assert!(!self.is_told, "client {} was answered after it was told that it ends", self.index);
-        let canceled = tag == answer::ERROR_RESPONSE
-            && ErrorFields::read(payload).is_ok_and(|fields| fields.sqlstate() == CANCELED.0);
+        let canceled = (tag == answer::ERROR_RESPONSE)
+            .then(|| ErrorFields::read(payload).expect("an error"))
+            .filter(|fields| fields.sqlstate() == CANCELED.0)
+            .map(|fields| fields.message().into_owned());
         self.at_hand = String::from_utf8_lossy(&frame[..frame.len().min(120)]).into_owned();
-        let expected = self.expected(canceled);
+        let expected = self.expected(canceled.as_deref());
         assert!(
             expected == frame,
             "client {} got\n  {}\nbut is owed\n  {}",
@@ -308,14 +310,14 @@ impl SimClient {
     }
 
     /// The next frame that the reference answers.
-    fn expected(&mut self, canceled: bool) -> Vec<u8> {
+    fn expected(&mut self, canceled: Option<&str>) -> Vec<u8> {
         loop {
             if let Some(frame) = self.reference.out.pop_front() {
                 return frame;
             }
-            let may_cancel = canceled && self.cancels > 0;
+            let canceled = canceled.filter(|_| self.cancels > 0);
             if self.reference.sleeping().is_some() {
-                if may_cancel {
+                if canceled.is_some() {
                     self.cancels -= 1;
                     self.reference.cancel();
                 } else {
@@ -324,9 +326,12 @@ impl SimClient {
                 continue;
             }
             let answered = !matches!(self.reference.next_tag(), None | Some(b'H' | b'd' | b'c' | b'f'));
-            if may_cancel && answered && !self.reference.is_in_query() {
+            if let Some(text) = canceled
+                && answered
+                && !self.reference.is_in_query()
+            {
                 self.cancels -= 1;
-                self.reference.cancel_next();
+                self.reference.cancel_next(text);
                 continue;
             }
             let work = self.reference.step();
@@ -377,7 +382,7 @@ impl SimClient {
 
     /// Whether the next thing that it is owed says that it is in a transaction block now.
     fn is_owed_a_block(&mut self) -> bool {
-        let frame = self.expected(false);
+        let frame = self.expected(None);
         frame[0] == answer::READY_FOR_QUERY && frame.last() != Some(&b'I')
     }
 

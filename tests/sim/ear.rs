@@ -63,6 +63,7 @@ const QUIET_REASONS: [&str; 12] = [
 pub const GIVEN_UP: [&str; 2] = ["server idle timeout", "server lifetime over"];
 
 thread_local! {
+    static CANCELED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
     static CLOSED: RefCell<Vec<(u64, String)>> = const { RefCell::new(Vec::new()) };
     static HEARD: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
 }
@@ -70,6 +71,11 @@ thread_local! {
 /// The servers that were closed since somebody asked, and why.
 pub fn closed() -> Vec<(u64, String)> {
     CLOSED.take()
+}
+
+/// The clients whose queries have taken too long, and were cancelled, since somebody asked.
+pub fn canceled() -> Vec<u64> {
+    CANCELED.take()
 }
 
 /// Whether a server is closed so for the time that has passed.
@@ -139,6 +145,9 @@ impl Subscriber for Ear {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line::default();
         event.record(&mut line);
+        if line.message.starts_with("query is canceled: ") {
+            CANCELED.with_borrow_mut(|canceled| canceled.push(line.id));
+        }
         let Some(reason) = line.message.strip_prefix("closing because: ").filter(|_| line.side == "S") else {
             return;
         };

@@ -21,6 +21,7 @@ mod follows;
 mod found;
 mod ground;
 mod kernel;
+mod limits;
 mod listener;
 mod logins;
 mod plan;
@@ -109,6 +110,7 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 /// One whole run; the hash of all that happened.
 fn live(worlds: &Worlds, seed: u64, logs: bool) -> u64 {
     ear::closed();
+    ear::canceled();
     let world = (worlds.make)(seed, logs);
     let ear = ear::Ear { faults: world.plan.faults };
     tracing::subscriber::with_default(ear, || world.run())
@@ -270,6 +272,7 @@ fn worlds_meet_what_they_assert() {
         plan::CLIENT_STATEMENTS_FULL,
         plan::PARAMETERS_TOO_LONG,
         cancels::JOINED,
+        cancels::OVER_LIMIT,
         unauthenticated::CUT_OFF,
         unauthenticated::MOVED_ON,
         plane::REFUSED,

@@ -5,7 +5,7 @@ use super::kernel::Habits;
 use super::rng::Rng;
 use super::script::Manners;
 use pgweir::base::{Micros, limits};
-use pgweir::config::{ClientRules, PoolMode, PoolRules, SessionState};
+use pgweir::config::{ClientRules, PoolMode, PoolRules, SessionState, TimeoutAction};
 use pgweir::core::{Bounds, DatabaseShare, Gate};
 use std::sync::Arc;
 
@@ -47,6 +47,8 @@ pub struct Plan {
     /// From the calm on, clients that would have to wait are refused.
     pub ends_by_shutdown: bool,
     pub client_rules: ClientRules,
+    /// Queries that take too long may be cancelled.
+    pub cancels: bool,
     pub think_us_max: u64,
     /// How often clients say Flush, in a hundred.
     pub flushes: u64,
@@ -91,8 +93,10 @@ impl Plan {
         let faults = faults && rng.percent(80);
         let mut latest = Rng::new(later.clone().next() ^ u64::MAX);
         let mut newest = Rng::new(latest.clone().next() ^ u64::MAX);
+        let mut of_limits = Rng::new(newest.clone().next() ^ u64::MAX);
         let cuts = cuts(rng, &mut latest);
         let timeouts = faults && rng.percent(30);
+        let cancels = timeouts && of_limits.percent(60);
         let modes = [PoolMode::Transaction, PoolMode::Transaction, PoolMode::Session, PoolMode::Statement];
         let count = rng.range(1, 3);
         let caps: Vec<_> = (0..4).map(|_| *rng.pick(&[0, 0, 1, 2, 3])).collect();
@@ -101,6 +105,7 @@ impl Plan {
                 let (database, user) = (at as usize / 2, at as usize % 2);
                 let mode = *rng.pick(&modes);
                 let mut rules = rules(rng, mode, timeouts);
+                limit_queries(&mut rules, cancels, &mut of_limits);
                 rules.max_db_connections = caps[database];
                 rules.max_user_connections = caps[2 + user];
                 let max_age_us = rng.percent(50).then(|| max_age_us(rng, &cuts));
@@ -116,6 +121,9 @@ impl Plan {
         let client_rules = ClientRules {
             query_wait_timeout: maybe(rng, timeouts, 300),
             client_idle_timeout: maybe(rng, timeouts, 300),
+            query_timeout: maybe(&mut of_limits, cancels, 100),
+            transaction_timeout: maybe(&mut of_limits, cancels, 150),
+            timeout_action: (cancels && of_limits.percent(30)).then_some(TimeoutAction::Cancel),
         };
         Self {
             workers: rng.range(1, 3) as usize,
@@ -130,6 +138,7 @@ impl Plan {
             changes: faults && later.percent(50),
             ends_by_shutdown: faults && rng.percent(20),
             client_rules,
+            cancels,
             think_us_max: *rng.pick(&[0, 1_000, 20_000, if timeouts { 500_000 } else { 50_000 }]),
             flushes: *rng.pick(&[0, 5, 40]),
             deaf: *rng.pick(&[0, 0, 10]),
@@ -203,6 +212,7 @@ impl Plan {
             rude: self.rude,
             flushes: self.flushes,
             think_us_max: self.think_us_max,
+            may_be_canceled: self.cancels,
         }
     }
 
@@ -220,10 +230,12 @@ impl Plan {
         let mut add = |holds: bool, text| faults.extend(holds.then_some(text));
         add(self.client_rules.query_wait_timeout.0 > 0, "query_wait_timeout");
         add(self.client_rules.client_idle_timeout.0 > 0, "client_idle_timeout");
-        add(any(&|rules| rules.query_timeout.0 > 0), "query timeout");
-        add(any(&|rules| rules.query_timeout.0 > 0), "query_timeout");
+        let of_clients = (self.client_rules.query_timeout, self.client_rules.transaction_timeout);
+        let limited = of_clients.0.0 > 0 || any(&|rules| rules.query_timeout.0 > 0);
+        add(limited, "query timeout");
+        add(limited, "query_timeout");
         add(any(&|rules| rules.idle_transaction_timeout.0 > 0), "idle transaction timeout");
-        add(any(&|rules| rules.transaction_timeout.0 > 0), "transaction timeout");
+        add(of_clients.1.0 > 0 || any(&|rules| rules.transaction_timeout.0 > 0), "transaction timeout");
         add(any(&|rules| rules.fast_close), "database configuration changed");
         add(self.faults, "suspend_timeout");
         add(self.memory.is_limited(), STATEMENTS_FULL);
@@ -340,5 +352,16 @@ pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
         log_pooler_errors: true,
         log_connections: true,
         session_state: *later.pick(&[SessionState::Pgbouncer, SessionState::Follow]),
+        timeout_action: TimeoutAction::Close,
+    }
+}
+
+/// What is done in a pool about a query that takes too long, and how long its server may take to answer.
+pub fn limit_queries(rules: &mut PoolRules, cancels: bool, rng: &mut Rng) {
+    if cancels {
+        rules.timeout_action =
+            *rng.pick(&[TimeoutAction::Cancel, TimeoutAction::Cancel, TimeoutAction::Close]);
+        rules.cancel_wait_timeout =
+            *rng.pick(&[Micros(0), Micros::from_millis(50), Micros::from_millis(700)]);
     }
 }

@@ -53,6 +53,8 @@ pub struct Manners {
     /// So many of a hundred of its packets are followed by Flushes, at any time.
     pub flushes: u64,
     pub think_us_max: u64,
+    /// Any of its queries may be cancelled for taking too long.
+    pub may_be_canceled: bool,
 }
 
 /// A client's own knowledge, from batch to batch.
@@ -121,7 +123,7 @@ impl<'a> Script<'a> {
             known,
             steps: VecDeque::new(),
             pending: Vec::new(),
-            may_fail: cancels > 0 || reference.session.block == Block::Failed,
+            may_fail: cancels > 0 || manners.may_be_canceled || reference.session.block == Block::Failed,
             in_block: reference.session.block != Block::None,
             is_ahead: false,
             open_names: Vec::new(),

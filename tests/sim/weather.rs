@@ -134,6 +134,8 @@ impl World {
         rules.max_db_connections = old.max_db_connections;
         rules.max_user_connections = old.max_user_connections;
         rules.fast_close = old.fast_close;
+        rules.timeout_action = old.timeout_action;
+        rules.cancel_wait_timeout = old.cancel_wait_timeout;
         rules.endpoint = Arc::clone(&old.endpoint);
         if old.max_prepared_statements == 0 || rules.max_prepared_statements == 0 {
             rules.max_prepared_statements = old.max_prepared_statements;

@@ -39,7 +39,8 @@ impl Core {
             Command::Rules(pool, rules) => self.set_rules(pool, &rules),
             Command::ClientRules(rules_of) => {
                 for client in self.clients.values_mut() {
-                    client.rules = rules_of.0(&client.identity.user, &client.identity.database);
+                    let rules = rules_of.0(&client.identity.user, &client.identity.database);
+                    client.rules = rules.mapped(client.identity.proof.timeouts());
                 }
             }
             Command::Cancel(client, request) => return Answer::Found(self.cancel(client, request, net)),
@@ -248,10 +249,10 @@ impl Core {
         match self.clients[id].stand {
             Stand::Idle => false,
             Stand::Waiting { .. } => {
-                self.cancel_waiting(id, net);
+                self.cancel_waiting(id, Canceled::Next, net);
                 true
             }
-            Stand::Assigned(server) => self.cancel_lent(id, server, net),
+            Stand::Assigned(server) => self.cancel_lent(id, server, Canceled::Next, net),
             Stand::Linked(server) => self.cancel_running(socket_id, request, server, net),
         }
     }
@@ -259,12 +260,18 @@ impl Core {
     /// The client has got a server, to which its query has not been sent yet. While parameters are being set
     /// for it the server stays its own (`Core::task_done`), and so it does to the end of a message that the
     /// client has half of (`Core::message_over`).
-    fn cancel_lent(&mut self, id: ClientId, server_id: ServerId, net: &mut impl Net) -> bool {
+    pub(in crate::core) fn cancel_lent(
+        &mut self,
+        id: ClientId,
+        server_id: ServerId,
+        canceled: Canceled,
+        net: &mut impl Net,
+    ) -> bool {
         let client = &mut self.clients[id];
         if !client.request.running {
             return false; // another cancel has been answered
         }
-        client.canceled = Canceled::Next;
+        client.canceled = canceled;
         let server = &self.servers[server_id];
         if matches!(server.phase, Phase::Linked(_)) && !server.is_midway() {
             self.part_canceled(id, server_id, net);
@@ -272,7 +279,14 @@ impl Core {
         true
     }
 
-    fn cancel_running(&mut self, client: u64, request: u64, id: ServerId, net: &mut impl Net) -> bool {
+    /// Has what a server runs for this client cancelled, if it runs anything.
+    pub(in crate::core) fn cancel_running(
+        &mut self,
+        client: u64,
+        request: u64,
+        id: ServerId,
+        net: &mut impl Net,
+    ) -> bool {
         let server = &mut self.servers[id];
         if !matches!(server.phase, Phase::Linked(_)) || server.expected.is_settled() {
             return false;
@@ -292,6 +306,11 @@ impl Core {
         if fate == CancelFate::Unknown {
             // It may still arrive, and would end a query of whoever has the server then.
             server.close_reason.get_or_insert(CloseReason::CancelInDoubt);
+        }
+        if server.cancels == 0
+            && let Some(client) = server.link()
+        {
+            self.clients[client].hold.lift(Reason::Canceling, Peer::Client(client), net);
         }
         self.look_for_rest(id, net);
     }

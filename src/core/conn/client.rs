@@ -40,8 +40,25 @@ pub(in crate::core) enum Canceled {
     No,
     /// Its next request is answered with "canceling statement due to user request".
     Next,
+    /// Its next request is answered with "canceling statement due to query_timeout".
+    NextForTimeout,
     /// That answer was given inside an extended batch: all up to its Sync is dropped.
     ToSync,
+}
+
+impl Canceled {
+    /// Whether the next request is to be answered so.
+    pub(crate) fn is_next(self) -> bool {
+        matches!(self, Self::Next | Self::NextForTimeout)
+    }
+
+    /// What that answer says.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::NextForTimeout => "canceling statement due to query_timeout",
+            Self::No | Self::Next | Self::ToSync => "canceling statement due to user request",
+        }
+    }
 }
 
 /// When the client's present or last request and transaction began.
@@ -53,10 +70,24 @@ pub(in crate::core) struct Request {
     pub xact_began_at: Micros,
     /// End of the last request group (or the login): idle since.
     pub ended_at: Micros,
+    /// Where several were sent ahead: when the server was last done with one of them.
+    pub answered_at: Micros,
+    /// When a timeout last had the present statement cancelled; see `query_limits`.
+    pub canceled_at: Micros,
+    /// When `transaction_timeout` last had a statement cancelled.
+    pub xact_canceled_at: Micros,
     /// A request group is not fully answered yet.
     pub running: bool,
     /// A transaction is open (counted as SHOW STATS counts them).
     pub in_xact: bool,
+}
+
+impl Request {
+    /// When the server began with what it is at: later than the request, where that was sent ahead with
+    /// others.
+    pub(crate) fn statement_began_at(&self) -> Micros {
+        self.began_at.max(self.answered_at)
+    }
 }
 
 /// One client.
@@ -94,6 +125,9 @@ impl Client {
                 began_at: now,
                 xact_began_at: now,
                 ended_at: now,
+                answered_at: Micros(0),
+                canceled_at: Micros(0),
+                xact_canceled_at: Micros(0),
                 running: false,
                 in_xact: false,
             },

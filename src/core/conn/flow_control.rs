@@ -27,6 +27,8 @@ pub(in crate::core) enum Reason {
     /// A client that is owed very many answers, or whose statement nobody can tell from a forgotten one
     /// before those owed are there.
     Owed = 16,
+    /// A client whose query was cancelled for a timeout: what it says next could be what the cancel ends.
+    Canceling = 32,
 }
 
 /// The reasons that hold one peer at present.

@@ -90,13 +90,13 @@ impl Core {
         )
     }
 
-    /// Takes a client out of the queue because its query was cancelled; it is answered when
-    /// its bytes are looked at.
-    pub(in crate::core) fn cancel_waiting(&mut self, id: ClientId, net: &mut impl Net) {
+    /// Takes a client out of the queue because its query was cancelled; it is answered, as `canceled` says,
+    /// when its bytes are looked at.
+    pub(in crate::core) fn cancel_waiting(&mut self, id: ClientId, canceled: Canceled, net: &mut impl Net) {
         let client = &mut self.clients[id];
         let slot = client.pool;
         client.stand = Stand::Idle;
-        client.canceled = Canceled::Next;
+        client.canceled = canceled;
         client.hold.lift(Reason::Waiting, Peer::Client(id), net);
         self.pools[slot].waiting -= 1;
         self.trim_queue(slot);

@@ -97,6 +97,7 @@ impl Core {
         client_row.stand = Stand::Idle;
         client_row.hold.lift(Reason::LinkBlocked, Peer::Client(client), net);
         client_row.hold.lift(Reason::Owed, Peer::Client(client), net);
+        client_row.hold.lift(Reason::Canceling, Peer::Client(client), net);
         self.give_back(id, net);
     }
 }

@@ -259,6 +259,8 @@ impl<N: Net> Relay<'_, N, ServerId> {
             }
             if self.core.servers[self.id].expected.is_settled() {
                 self.core.request_over(self.id, self.net);
+            } else if let Some(client) = self.core.servers[self.id].link() {
+                self.core.clients[client].request.answered_at = self.core.now;
             }
         }
         if self.core.servers.contains(self.id) { Step::Next } else { Step::Gone }

@@ -163,7 +163,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
     fn frame(&mut self, header: FrameHeader) -> Step {
         let now = self.core.now;
         let client = &mut self.core.clients[self.id];
-        if client.canceled == Canceled::Next && header.tag == tag::FLUSH {
+        if client.canceled.is_next() && header.tag == tag::FLUSH {
             client.canceled = Canceled::No; // it asks for nothing, so there is nothing to cancel
         }
         if client.canceled != Canceled::No {
@@ -355,8 +355,8 @@ impl<N: Net> Relay<'_, N, ClientId> {
             return Step::Later;
         }
         let mut answer = Vec::new();
-        if client.canceled == Canceled::Next {
-            let text = "canceling statement due to user request";
+        if client.canceled.is_next() {
+            let text = client.canceled.text();
             encode::error(&mut answer, encode::Severity::Error, sqlstate::QUERY_CANCELED, text);
             client.canceled = Canceled::ToSync;
         }

@@ -170,6 +170,12 @@ pub(super) const OTHERS: &[Message] = &[
         NONE,
     ),
     text(
+        "canceling statement due to query_timeout",
+        "ERROR 57014: the client has waited for a server for longer than its query may take, and \
+         `timeout_action=cancel` is in force.",
+        "Where it is frequent raise `pool_size`, or look for long transactions (SHOW POOLS, `maxwait`).",
+    ),
+    text(
         "No server connection available in postgres backend, client being queued",
         "NOTICE: the client has waited for a server for `query_wait_notify`.",
         "Where it is frequent raise `pool_size`, or look for long transactions.",

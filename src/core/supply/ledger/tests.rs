@@ -1,7 +1,7 @@
 //! The ledger by example.
 
 use super::*;
-use crate::config::{PoolMode, PoolRules, SessionState};
+use crate::config::{PoolMode, PoolRules, SessionState, TimeoutAction};
 use crate::core::login_handoff::Authorization;
 use crate::core::pool::{DatabaseShare, Gate, Stance};
 use crate::wire::Fault;
@@ -43,6 +43,7 @@ pub(in crate::core) fn rules() -> PoolRules {
         log_disconnections: false,
         log_pooler_errors: false,
         log_connections: false,
+        timeout_action: TimeoutAction::Close,
     }
 }
 
