@@ -1,8 +1,10 @@
 //! Every fixed bound of the program with its reason. Bounds that an operator may move are settings, not here.
 
 mod files;
+mod identity;
 
 pub use files::*;
+pub use identity::*;
 
 /// Most bytes of one startup packet: PostgreSQL's own bound (MAX_STARTUP_PACKET_LENGTH). PgBouncer takes what
 /// fits into pkt_buf, 4,096 bytes.
@@ -385,50 +387,3 @@ pub const IAM_MAX_AGE_S: u64 = 900;
 
 /// The largest `iam_max_age`, in seconds: a day, as RDS itself never asks again.
 pub const IAM_MAX_AGE_S_MOST: u64 = 86_400;
-
-/// Longest JSON web token that is looked at. Those of real issuers have one to four kB, with hundreds of
-/// groups some ten; what carries them in a header of HTTP ends at eight or sixteen.
-pub const JWT_BYTES_MAX: usize = 16_384;
-
-/// How deep values may nest in a token: claims that real issuers nest end at the fourth level.
-pub const JWT_DEPTH_MAX: usize = 8;
-
-/// Most values in a token, those inside of others counted: each is compared with the lines of a map.
-pub const JWT_VALUES_MAX: usize = 1_024;
-
-/// Longest name of a claim, or pointer to one, in a setting or a map.
-pub const CLAIM_NAME_BYTES_MAX: usize = 256;
-
-/// Longest id of a key: thumbprints have 43 bytes, some issuers use names.
-pub const KEY_ID_BYTES_MAX: usize = 256;
-
-/// Longest name of a principal: ARNs of roles end at some 100 bytes, with their sessions at some 200.
-pub const PRINCIPAL_BYTES_MAX: usize = 256;
-
-/// Of a claim's text so much is shown, in a log or the audit; then it is cut.
-pub const CLAIM_SHOWN_BYTES_MAX: usize = 256;
-
-/// Most bytes of an issuer's set of keys: a key with a chain of certificates has some 6 kB.
-pub const JWKS_BYTES_MAX: usize = 256 * 1024;
-
-/// Most keys in a set, those that are not for signatures among them: issuers have two to ten.
-pub const JWKS_KEYS_MAX: usize = 100;
-
-/// Most values in a set of keys, members of keys counted, and how deep they may nest.
-pub const JWKS_VALUES_MAX: usize = 4_096;
-/// See [`JWKS_VALUES_MAX`].
-pub const JWKS_DEPTH_MAX: usize = 8;
-
-/// Most bytes of the file that maps claims to roles, and most lines of it: some 100 bytes each.
-pub const CLAIMS_MAP_BYTES_MAX: usize = 4 << 20;
-/// See [`CLAIMS_MAP_BYTES_MAX`].
-pub const CLAIMS_MAP_LINES_MAX: usize = 10_000;
-
-/// Most regular expressions in it: a token with [`JWT_VALUES_MAX`] values is compared with each by a login.
-pub const CLAIMS_MAP_PATTERNS_MAX: usize = 1_000;
-
-/// Memory of one of them, and of what is remembered while it runs: a name of 63 letters takes some 20 kB.
-pub const CLAIMS_PATTERN_BYTES_MAX: usize = 65_536;
-
-/// Longest role that claims give: what PostgreSQL keeps of a name (NAMEDATALEN without the zero byte).
-pub const ROLE_BYTES_MAX: usize = 63;
