@@ -1,7 +1,7 @@
 //! Who a token says that its holder is, and as which roles that lets them log in: JSON Web Tokens, the keys
 //! of their issuers, the file that maps claims to roles, and OAUTHBEARER's messages.
 //!
-//! Pure: no socket, no clock, no file. Tokens, keys and the time come in as arguments, and a verdict goes out.
+//! Pure: no socket, no clock, no file. Tokens, keys and the time come in as arguments, a verdict goes out.
 //! The cryptography is aws-lc's, by jsonwebtoken; what that does not ask (a key id, members that are there
 //! twice, a lifetime) is asked here, and everything is refused that no rule allows. A token, or a part of its
 //! signature, is never in an error or a `Debug`. Sources: RFC 7515 (JWS), 7517 (JWK), 7518 (algorithms), 7519

@@ -35,7 +35,7 @@ pub enum Refusal {
     KeyOfOtherKind { kid: String, alg: &'static str },
     #[error("the token's signature is not that of key {kid}")]
     BadSignature { kid: String },
-    #[error("claim {claim} is missing")]
+    #[error("claim {claim} is missing, or not of its form")]
     NoClaim { claim: String },
     #[error("claim iss is not the issuer's: {iss}")]
     WrongIssuer { iss: String },
@@ -53,7 +53,10 @@ pub enum Refusal {
     LivesTooLong { lifetime_s: u64, most_s: u64 },
     #[error("claim {claim} has none of the values that are required")]
     ClaimNotAllowed { claim: String },
-    #[error("claim {claim} cannot name a principal: it must be printable, and 256 bytes at the most")]
+    #[error(
+        "claim {claim} cannot name a principal: it must be printable, with 1 to {most} bytes",
+        most = limits::PRINCIPAL_BYTES_MAX
+    )]
     BadPrincipal { claim: String },
 }
 

@@ -7,7 +7,7 @@
 use super::algorithm::Algorithm;
 use super::claim_name::ClaimName;
 use super::claims::{Claims, texts};
-use super::key_set::KeySet;
+use super::key_set::{Key, KeySet};
 use super::refusal::Refusal;
 use super::rules::IssuerRules;
 use super::strict_json::{Bounds, object};
@@ -38,14 +38,24 @@ pub fn verify(token: &str, rules: &IssuerRules, keys: &KeySet, now_epoch_s: u64)
     if !key.is_for(algorithm) {
         return Err(Refusal::KeyOfOtherKind { kid: shown(&kid), alg: algorithm.name() });
     }
-    let signed = parts.signed.as_bytes();
-    let verdict = jsonwebtoken::crypto::verify(parts.signature, signed, &key.key, algorithm.of_library());
-    if !verdict.map_err(|_| Refusal::NotAToken)? {
+    if !is_signed(parts.signed, parts.signature, key, algorithm)? {
         return Err(Refusal::BadSignature { kid: shown(&kid) });
     }
     let members = members(parts.payload)?;
     let expires_at_epoch_s = judge(&members, rules, now_epoch_s)?;
     Ok(Claims::new(members, expires_at_epoch_s))
+}
+
+/// Whether `signature` is the key's for header and payload.
+pub(super) fn is_signed(
+    signed: &str,
+    signature: &str,
+    key: &Key,
+    algorithm: Algorithm,
+) -> Result<bool, Refusal> {
+    let algorithm = algorithm.of_library();
+    jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &key.key, algorithm)
+        .map_err(|_| Refusal::NotAToken)
 }
 
 /// The parts of a token in the compact form (RFC 7515, section 7.1).

@@ -23,6 +23,15 @@ pub(super) fn encoded(bytes: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// The bytes of a member of a key.
+pub(super) fn decoded(text: &Value) -> Vec<u8> {
+    BASE64_URL_SAFE_NO_PAD.decode(text.as_str().unwrap()).unwrap()
+}
+
+fn header(algorithm: Algorithm) -> Value {
+    json!({"alg": algorithm.name(), "typ": "JWT", "kid": "k1"})
+}
+
 /// A private key.
 pub(super) enum Signer {
     Rsa(RsaKeyPair),
@@ -104,9 +113,22 @@ impl Mint {
         Self { algorithm, signer, keys }
     }
 
+    /// One of its own, unless its key would be one of RSA: those take a second to make.
+    pub(super) fn of_if_not_rsa(algorithm: Algorithm) -> Option<Self> {
+        let is_other = matches!(algorithm, Algorithm::ES256 | Algorithm::ES384 | Algorithm::EdDSA);
+        is_other.then(|| Self::of(algorithm))
+    }
+
     /// The header that its tokens have.
     pub(super) fn header(&self) -> Value {
-        json!({"alg": self.algorithm.name(), "typ": "JWT", "kid": "k1"})
+        header(self.algorithm)
+    }
+
+    /// A token with these claims, by another algorithm of the same kind of key.
+    pub(super) fn token_by(&self, algorithm: Algorithm, claims: &Value) -> String {
+        let signed = format!("{}.{}", encoded(header(algorithm).to_string()), encoded(claims.to_string()));
+        let signature = self.signer.sign(algorithm, signed.as_bytes());
+        format!("{signed}.{}", encoded(signature))
     }
 
     /// A token with these claims.
