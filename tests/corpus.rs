@@ -13,6 +13,8 @@ mod frames;
 mod hba;
 #[path = "../fuzz/bodies/iam.rs"]
 mod iam;
+#[path = "../fuzz/bodies/identity.rs"]
+mod identity;
 #[path = "../fuzz/bodies/ini.rs"]
 mod ini;
 #[path = "../fuzz/bodies/ldap.rs"]
@@ -77,6 +79,11 @@ fn hba_corpus() {
 #[test]
 fn iam_corpus() {
     replay("iam", iam::run);
+}
+
+#[test]
+fn identity_corpus() {
+    replay("identity", identity::run);
 }
 
 #[test]
