@@ -23,6 +23,7 @@
 //! | [`auth`] | md5, SCRAM, the user list |
 //! | [`identity`] | tokens of clients: their verification, and which roles their claims give |
 //! | [`stats`] | counters, histograms, the table of metrics |
+//! | [`mod@audit`] | records of who did what where, and the thread that writes them |
 //! | [`mod@core`] | one worker without I/O: clients, servers, pools, the relay, the ledger of places |
 //! | `tasks` | where every task and thread begins |
 //! | [`io`] | sockets, TLS records, epoll and io_uring: the only room with `unsafe` |
@@ -45,6 +46,7 @@
 
 #![warn(unreachable_pub)]
 
+pub mod audit;
 pub mod auth;
 pub mod base;
 pub mod boot;

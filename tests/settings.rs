@@ -87,7 +87,13 @@ fn the_order_is_show_configs() {
             "iam_strict_lifetime",
             "session_state",
             "server_tls_negotiation",
-            "timeout_action"
+            "timeout_action",
+            "audit_log",
+            "audit_file",
+            "audit_overflow",
+            "audit_queue",
+            "audit_statements",
+            "audit_redact"
         ]
     );
     let mut sorted = names[..ours].to_vec();

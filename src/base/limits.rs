@@ -1,8 +1,10 @@
 //! Every fixed bound of the program with its reason. Bounds that an operator may move are settings, not here.
 
+mod audit;
 mod files;
 mod identity;
 
+pub use audit::*;
 pub use files::*;
 pub use identity::*;
 

@@ -3,7 +3,9 @@
 //! Never touches a connection. Source: PgBouncer, doc/usage.md and src/main.c.
 
 mod args;
+mod audit;
 mod check_iam;
+mod config_changes;
 mod open_files;
 mod options;
 mod orders;

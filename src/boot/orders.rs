@@ -2,7 +2,7 @@
 //! task, one thing at a time.
 
 use super::signals::{SignalAction, Signals};
-use super::{policy, systemd};
+use super::{audit, policy, systemd};
 use crate::base::limits::JANITOR_PERIOD_MS;
 use crate::config::{Choice, LogFormat, Settings};
 use crate::console::{Console, ProcessOrder, Standing};
@@ -236,7 +236,10 @@ impl Process {
         if let Err(error) = self.log.redirect(destinations(settings, self.stderr)) {
             tracing::error!("could not open the log file {}: {error}", &*settings.logfile);
         }
+        let plane = &self.servers.plane;
+        let (before, after) = (plane.policy.load_full(), Arc::clone(&policy.snapshot));
         self.servers.adopt(policy);
+        audit::reload(plane, &before.snapshot, &after);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Used at the start, by a reload, by SET and by `--check`. Never changes anything that runs.
 
+use super::audit;
 use super::rules::{self, Rules};
 use crate::auth::UserList;
 use crate::auth::hba::FileError;
@@ -97,6 +98,7 @@ fn lines(errors: &ConfigErrors) -> Vec<String> {
 /// is wrong with `auth_file`.
 fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
     let of_iam = look_at_iam(&mut snapshot);
+    let of_audit = audit::check(&snapshot.settings).map_err(|error| vec![error]);
     let users = read_users(&snapshot, before).map_err(|error| vec![error]);
     let (rules, missing) = match rules::read(&snapshot.settings) {
         Err(errors) if before.is_none() && rules::is_only_missing(&errors) => {
@@ -107,10 +109,10 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     let tls = set_up_tls(&snapshot, before)
         .map_err(|errors| errors.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
     let ((users, mut problems), Rules { hba, ldap, doubts }, (client_tls, server_tls)) =
-        match (of_iam, users, rules, tls) {
+        match (of_iam.and(of_audit), users, rules, tls) {
             (Ok(()), Ok(users), Ok(rules), Ok(tls)) => (users, rules, tls),
-            (of_iam, users, rules, tls) => {
-                let errors = [of_iam.err(), users.err(), rules.err(), tls.err()];
+            (first, users, rules, tls) => {
+                let errors = [first.err(), users.err(), rules.err(), tls.err()];
                 return Err(errors.into_iter().flatten().flatten().collect());
             }
         };
@@ -133,6 +135,7 @@ pub(super) fn with_setting(
     value: &str,
 ) -> Result<(Loaded, Option<String>), String> {
     let mut snapshot = before.snapshot.with_setting(key, value).map_err(|error| error.to_string())?;
+    audit::check(&snapshot.settings)?;
     if is_of_iam(key) {
         look_at_iam(&mut snapshot).map_err(|errors| errors.join("; "))?;
     }

@@ -7,7 +7,7 @@ use super::args::Options;
 use super::orders::{Process, destinations, verbosity};
 use super::process::{self, PidFile};
 use super::signals::Signals;
-use super::{open_files, policy, systemd};
+use super::{audit, open_files, policy, systemd};
 use crate::base::{VERSION, WorkerId, limits};
 use crate::clients::{Acceptors, Clients, ConsoleLogin, Listeners, unix_path};
 use crate::config::Settings;
@@ -146,8 +146,9 @@ fn serve(
     let workers = Workers::start(settings)?;
     let (plane, launcher) = Plane::new(Arc::new(policy), WorkerSet { log: log.progress(), ..workers.set() });
     workers.connect(&plane);
+    audit::begin(&plane, settings)?;
     let (clients, console_logins) = Clients::new(Arc::clone(&plane));
-    let servers = Servers::new(plane);
+    let servers = Servers::new(Arc::clone(&plane));
     let status = Status::new(Arc::clone(&clients), Arc::clone(&servers));
     let (console, orders) = Console::new(Arc::clone(&status));
     let process =
@@ -164,7 +165,9 @@ fn serve(
         acceptors.close().await;
         end.map(|()| acceptors)
     })?;
+    let audit = Arc::clone(&plane.audit);
     workers.stop();
+    audit::end(&audit);
     drop(acceptors); // with those who are still logging in
     runtime.shutdown_background();
     Ok(())
@@ -266,6 +269,7 @@ impl Workers {
             statements: Arc::clone(&self.statements),
             clock: self.clock,
             log: Arc::default(),
+            audit: audit::new(self.clock),
         }
     }
 

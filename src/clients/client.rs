@@ -9,6 +9,7 @@ mod elsewhere;
 mod ending;
 mod hand_over;
 mod proof;
+mod record;
 mod replication;
 mod vouched;
 
@@ -128,6 +129,10 @@ struct LoginAttempt {
     database: Arc<str>,
     user: Arc<str>,
     proof: Proof,
+    /// As the startup message had it.
+    application_name: Arc<str>,
+    /// As it had begun when it said who it is.
+    tls: String,
     replication: Replication,
     row: LoginEntry,
     stage: Stage,
@@ -179,6 +184,8 @@ impl LoginAttempt {
             database: "(nodb)".into(),
             user: "(nouser)".into(),
             proof: Proof::by("none"),
+            application_name: "".into(),
+            tls: String::new(),
             replication: Replication::No,
             row,
             stage: Stage::Proving,
@@ -209,6 +216,7 @@ impl LoginAttempt {
         if &*self.database == CONSOLE_DATABASE {
             return Box::pin(self.log_in_to_console(clients, &policy, stream)).await;
         }
+        clients.plane.audit.room().await;
         let database = policy.snapshot.database(&self.database);
         self.may_come_this_way(database.as_deref(), stream)?;
         self.take_forced_user(clients, &policy, database.as_deref())?;
@@ -260,6 +268,12 @@ impl LoginAttempt {
         self.user = startup.user.as_str().into();
         self.replication = startup.replication;
         let tls = stream.tls_text();
+        if clients.plane.audit.is_on() {
+            self.tls.clone_from(&tls);
+            let position = clients.plane.names.position("application_name");
+            let own = startup.tracked.iter().rfind(|(at, _)| Some(*at) == position);
+            self.application_name = own.map_or("", |(_, name)| name).into();
+        }
         if settings.log_connections && self.may_log(clients) {
             let (db, user, replication) = (&self.database, &self.user, startup.replication.text());
             let tls = if tls.is_empty() { "no" } else { &tls };

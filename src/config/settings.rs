@@ -5,6 +5,7 @@
 //! the warnings about what takes no effect and `configs/reference.ini`. Never reads a file. Source:
 //! PgBouncer, doc/config.md.
 
+use super::choices::{AuditLog, AuditOverflow, AuditStatements};
 use super::choices::{
     AuthDbname, AuthType, IoBackend, LogFormat, PoolMode, SessionState, SslMode, SyslogFacility,
     TimeoutAction, Tls13Suites, TlsNegotiation, TlsProtocols, Workers,
@@ -27,6 +28,11 @@ impl Setting {
     /// The row of the setting called `name`; names are case-sensitive.
     pub fn named(name: &str) -> Option<&'static Self> {
         TABLE.iter().find(|row| row.name == name)
+    }
+
+    /// Whether its value is not for others to see: it may hold a password, or say where there are some.
+    pub fn may_hold_secret(&self) -> bool {
+        matches!(self.name, "auth_ldap_options" | "auth_query")
     }
 }
 
@@ -272,4 +278,20 @@ settings! {
         "What query_timeout and transaction_timeout do: close: the server and its client are closed, as by \
          PgBouncer; cancel: the query is cancelled at the server, the client gets 57014, and its session \
          goes on.";
+    audit_log: AuditLog = "off", Reload, Active,
+        "Where records of who did what go, as JSON lines: off, file (audit_file), syslog, stdout.";
+    audit_file: Text = "", Reload, Active,
+        "File of audit_log=file, made with mode 0640, opened anew by a reload.";
+    audit_overflow: AuditOverflow = "drop", Reload, Active,
+        "What becomes of records that find no room: drop: they are counted, and a record tells how many; \
+         block: clients get no server, and none logs in, until there is room.";
+    audit_queue: Bytes = "4 MB", Reload, Active,
+        "Bytes of records that may wait to be written, those of the workers together, and as many again of \
+         logins and commands.";
+    audit_statements: AuditStatements = "none", Reload, Active,
+        "What records tell of statements: none: there are none of them; fingerprint: what is the same \
+         whatever the literals; text: the text, too.";
+    audit_redact: bool = "1", Reload, Active,
+        "1: literals in texts of audit_statements become `?`; 0: only where the text has a word like \
+         PASSWORD.";
 }

@@ -4,6 +4,7 @@
 //! command that must wait withholds its answer; meanwhile a cancel request takes the command back, and a
 //! client that goes away leaves it in force. Source: PgBouncer, doc/usage.md (Admin console) and src/admin.c.
 
+mod record;
 mod reply;
 mod welcome;
 
@@ -97,6 +98,7 @@ pub(super) async fn serve(console: Arc<Console>, login: ConsoleLogin) {
         None => End::fault("no randomness from the system"),
     };
     session.log_end(&end, console.status.plane.now().since(began).as_secs());
+    session.record_end(&end, began);
     plane.log.caught_up().await;
     let guard = Some(guard).filter(|_| end.told); // who has gone is counted no more when that is heard
     // before its last words: whoever reads them looks for it in vain
@@ -245,9 +247,20 @@ impl Session {
             Err(refusal) => {
                 let is_about_a_command = matches!(refusal, Refusal::DatabaseNeeded | Refusal::NoClientId);
                 let refused = is_about_a_command && self.rights != Rights::Admin;
-                return if refused { admin_needed() } else { Reply::error(refusal.to_string()) };
+                let reply = if refused { admin_needed() } else { Reply::error(refusal.to_string()) };
+                self.record(None, &reply);
+                return reply;
             }
         };
+        let told = self.console.status.plane.audit.is_on().then(|| order.clone());
+        let reply = self.carry_out(order).await;
+        if let Some(order) = told {
+            self.record(Some(&order), &reply);
+        }
+        reply
+    }
+
+    async fn carry_out(&mut self, order: Order) -> Reply {
         match order {
             Order::Show(shown) => self.show(shown).await,
             Order::Set { key, value } => self.set(key, value).await,

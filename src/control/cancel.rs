@@ -27,6 +27,14 @@ pub enum CancelRoute {
 }
 
 impl Plane {
+    /// Socket id of the client that was given `key`, if it is one of a database's here.
+    pub fn session_of(&self, key: &ClientKey) -> Option<u64> {
+        match self.cancel_keys.holder(key, self.policy.load().snapshot.settings.peer_id)? {
+            Holder::Client { client, .. } => Some(client),
+            Holder::Console(_) => None,
+        }
+    }
+
     /// Where a request with `key` goes.
     pub fn cancel_route(&self, key: &ClientKey) -> CancelRoute {
         let policy = self.policy.load();

@@ -55,6 +55,7 @@ pub use logins::Logins;
 pub(crate) use logins::{LoginEntry, LoginRow};
 pub use peer_request::PeerRequest;
 pub use places::{Place, Places};
+pub(crate) use plane::draw_start_id;
 pub use plane::{Phase, Plane, WorkerSet};
 pub(crate) use policy::{ClientTls, tcp_options};
 pub use policy::{Ldap, Policy};

@@ -16,9 +16,10 @@ use super::random::Randomness;
 use super::registry::Registry;
 use super::rounds::Rounds;
 use super::server_secrets::ServerSecrets;
+use crate::audit::Audit;
 use crate::base::{Micros, SessionId, StartId, WorkerId};
 use crate::config::PoolRules;
-use crate::core::{Answer, Command, Gate, PoolShare, StatementRegistry};
+use crate::core::{Answer, ClientIdentity, Command, Gate, PoolShare, StatementRegistry};
 use crate::io::Clock;
 use crate::wire::TrackedNames;
 use crate::worker::{Mail, WorkerHandle};
@@ -69,12 +70,13 @@ pub struct Plane {
     pub key_derivation: FairSemaphore,
     /// How far the log is written.
     pub log: Arc<LogProgress>,
+    /// The audit log.
+    pub audit: Arc<Audit>,
     phase: watch::Sender<Phase>,
     /// When a soft shutdown began.
     shutdown_at: OnceLock<Micros>,
     clock: Clock,
     socket_ids: AtomicU64,
-    start_id: StartId,
 }
 
 /// What a [`Plane`] is made for: the workers, and what they were made with.
@@ -89,6 +91,8 @@ pub struct WorkerSet {
     pub clock: Clock,
     /// How far the log is written.
     pub log: Arc<LogProgress>,
+    /// The audit log.
+    pub audit: Arc<Audit>,
 }
 
 impl WorkerSet {
@@ -100,6 +104,7 @@ impl WorkerSet {
             statements: Arc::default(),
             clock: Clock::new(),
             log: Arc::default(),
+            audit: Arc::new(Audit::new(StartId(0), || Micros(0))),
         }
     }
 }
@@ -109,10 +114,10 @@ fn computing_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
-/// What tells this run from others. Where the system has no randomness, no client gets a cancel key either,
-/// and so none is served: any number does.
-fn start_number() -> u32 {
-    Randomness::default().take().map_or(0, u32::from_be_bytes)
+/// What tells a run from others. Where the system has no randomness, no client gets a cancel key either, and
+/// so none is served: any number does.
+pub fn draw_start_id() -> StartId {
+    StartId(Randomness::default().take().map_or(0, u32::from_be_bytes))
 }
 
 impl Plane {
@@ -136,11 +141,11 @@ impl Plane {
             hearings: Rounds::default(),
             key_derivation: FairSemaphore::new(computing_threads(), computing_threads()),
             log: workers.log,
+            audit: workers.audit,
             phase: watch::Sender::new(Phase::Running),
             shutdown_at: OnceLock::new(),
             clock: workers.clock,
             socket_ids: AtomicU64::new(0),
-            start_id: StartId(start_number()),
         };
         (Arc::new(plane), inbox)
     }
@@ -157,7 +162,7 @@ impl Plane {
 
     /// How the session of the client with this number is named outside of this run.
     pub fn session_id(&self, socket_id: u64) -> SessionId {
-        SessionId { start: self.start_id, socket_id }
+        SessionId { start: self.audit.start_id(), socket_id }
     }
 
     /// Now, on the process's monotonic clock: the same that the workers use.
@@ -217,6 +222,12 @@ impl Plane {
     /// is new; `None` where there is no such database, not even `*`.
     pub fn pool(&self, database: &str, user: &str) -> Option<Arc<PoolShare>> {
         self.pool_entry(database, user).map(|entry| Arc::clone(&entry.share))
+    }
+
+    /// As whom servers are logged in to for such a client; `None` for the console.
+    pub fn pool_user(&self, client: &ClientIdentity) -> Option<Arc<str>> {
+        let database = self.policy.load().snapshot.database(&client.database)?;
+        Some(database.user.clone().unwrap_or_else(|| Arc::clone(&client.user)))
     }
 
     /// As [`Plane::pool`], with what the login plane keeps of it.

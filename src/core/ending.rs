@@ -34,6 +34,7 @@ impl Core {
         by_socket.remove(clients[id].identity.socket_id, |id| clients[id].identity.socket_id);
         let client = clients.remove(id);
         self.log_client(&client, leave, now);
+        self.audit_logout(&client, leave);
         let pool = &mut self.pools[client.pool];
         pool.clients -= 1;
         match client.stand {
@@ -112,6 +113,7 @@ impl Core {
     fn forget_server(&mut self, id: ServerId, reason: CloseReason) -> Server {
         let server = self.servers.remove(id);
         self.log_server(&server, reason, self.now);
+        self.audit_server_end(&server, reason);
         self.note_retirement(&server, reason);
         self.pools[server.pool].servers -= 1;
         server
@@ -120,6 +122,9 @@ impl Core {
     /// Forgets a server whose connection has ended or is being ended; only its own client learns of it.
     pub(super) fn remove_server(&mut self, id: ServerId, reason: CloseReason, net: &mut impl Net) {
         let server = self.forget_server(id, reason);
+        if let Some(client) = server.link().filter(|_| self.audit.is_some()) {
+            self.audit_lost_server(client, &server);
+        }
         let pool = &mut self.pools[server.pool];
         match server.phase {
             Phase::Idle(_) => pool.remove_idle(id),
@@ -141,11 +146,7 @@ impl Core {
         }
         let rules = &self.pools[client.pool].rules;
         let age = now.since(client.joined_at).as_secs();
-        let reason = match leave {
-            Leave::Fault(fault) | Leave::Mute(fault) => fault.text(),
-            Leave::Eof => "client unexpected eof".into(),
-            Leave::Goodbye => "client close request".into(),
-        };
+        let reason = leave.text();
         if rules.log_disconnections {
             log_about!(info, about, "closing because: {reason} (age={age}s)");
         }

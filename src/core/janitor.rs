@@ -50,6 +50,8 @@ impl Core {
                 Due::Notify => self.notify_waiting(id, net),
             }
         }
+        self.audit_links();
+        self.audit_room(net);
         self.limit_ages(None);
         self.publish_aged();
         let last_pass = std::mem::replace(&mut self.last_pass, now);

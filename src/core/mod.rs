@@ -7,6 +7,7 @@
 //! of the right database and user.
 
 mod admin;
+mod audit_trail;
 mod bounds;
 mod conn;
 mod ending;

@@ -15,6 +15,7 @@ use super::relay::ServerStatements;
 use super::relay::StatementRegistry;
 use super::slots::Slots;
 use super::socket_index::SocketIndex;
+use crate::audit::Tap;
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, WorkerId, limits};
 use crate::wire::{Fault, TrackedNames};
 use std::collections::HashMap;
@@ -47,6 +48,10 @@ pub struct Core {
     /// The server that the call at hand has forwarded to. Whether it took all is known when the call is over:
     /// not before then can it leave for another worker.
     pub(in crate::core) just_sent_to: Option<ServerId>,
+    /// The audit log, while it is on.
+    pub(in crate::core) audit: Option<Box<Tap>>,
+    /// Clients that wait for it to have room.
+    pub(in crate::core) held_for_audit: Vec<ClientId>,
 }
 
 /// That a server is at rest: whole messages in both directions, nothing owed, nothing said beyond that, no
@@ -90,6 +95,8 @@ impl Core {
             now: Micros(0),
             last_pass: Micros(0),
             just_sent_to: None,
+            audit: None,
+            held_for_audit: Vec::new(),
         }
     }
 

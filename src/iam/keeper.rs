@@ -15,6 +15,7 @@ use super::pace::Pace;
 use super::report::SourceReport;
 use super::schedule::{Schedule, fetch_timeout};
 use super::source::{SourceKey, SourceKind};
+use crate::audit::Audit;
 use crate::stats::Ages;
 use crate::tasks;
 use arc_swap::ArcSwap;
@@ -54,6 +55,8 @@ pub(super) struct Common {
     /// Told when usable credentials have come where there were none.
     pub arrived: Arc<Notify>,
     pub pace: Arc<Pace>,
+    /// Who hears of each fetch, if anybody.
+    pub audit: Option<Arc<Audit>>,
 }
 
 /// One source, its memory and its task; the task ends with it.
@@ -110,7 +113,7 @@ impl Source {
         clock: Arc<dyn WallClock>,
         stability: StaticStability,
     ) -> Self {
-        let common = Common { clock, stability, arrived: Arc::default(), pace: Arc::default() };
+        let common = Common { clock, stability, arrived: Arc::default(), pace: Arc::default(), audit: None };
         let source = Self::start_with(key, fetch, None, common);
         source.show();
         source
@@ -123,7 +126,7 @@ impl Source {
         base: Option<Arc<Self>>,
         common: Common,
     ) -> Self {
-        let Common { clock, stability, arrived, pace } = common;
+        let Common { clock, stability, arrived, pace, audit } = common;
         let shared = Arc::new(Shared {
             memory: ArcSwap::default(),
             forced: Notify::new(),
@@ -146,6 +149,7 @@ impl Source {
             fetch,
             stability,
             pace,
+            audit,
             sessions: 0,
             told_at: None,
         };

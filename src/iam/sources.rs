@@ -10,6 +10,7 @@ use super::http::Http;
 use super::keeper::{Common, Source, StaticStability};
 use super::skew::Skew;
 use super::source::SourceKey;
+use crate::audit::Audit;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Notify;
@@ -29,7 +30,7 @@ impl Sources {
     pub fn new(clock: Arc<dyn WallClock>, stability: StaticStability) -> Self {
         let skew = Skew::default();
         let http = Http::telling(skew.clone());
-        let common = Common { clock, stability, arrived: Arc::default(), pace: Arc::default() };
+        let common = Common { clock, stability, arrived: Arc::default(), pace: Arc::default(), audit: None };
         Self { http, skew, common, by_key: Mutex::default(), bases: Mutex::default() }
     }
 
@@ -37,6 +38,12 @@ impl Sources {
     #[must_use]
     pub fn announcing_to(self, arrived: Arc<Notify>) -> Self {
         Self { common: Common { arrived, ..self.common.clone() }, ..self }
+    }
+
+    /// Has `audit` told of each fetch.
+    #[must_use]
+    pub fn recording_to(self, audit: Option<Arc<Audit>>) -> Self {
+        Self { common: Common { audit, ..self.common.clone() }, ..self }
     }
 
     /// The source of `key`; the first call starts its task and with it the first fetch. `near` is a region of

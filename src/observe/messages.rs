@@ -22,6 +22,7 @@ macro_rules! each_variant {
     };
 }
 
+mod audit;
 mod clients;
 mod config;
 mod console;
@@ -352,6 +353,12 @@ fn of_operators() -> Vec<Section> {
             console::CONSOLE_ANSWERS,
         ),
         section("Metrics, statistics and the log", "", "level", process::METRICS),
+        section(
+            "The audit log",
+            "`{consequence}` says what `audit_overflow` makes of it. See [audit.md](audit.md).",
+            "level",
+            audit::AUDIT,
+        ),
         section("Faults of the program", "None should ever be seen.", "level", process::FAULTS),
     ]
 }

@@ -7,6 +7,7 @@
 
 mod hand_over;
 mod log;
+mod record;
 mod replication;
 
 use super::connect;
@@ -320,6 +321,7 @@ impl Attempt {
         // one line is enough for what is tried each second and fails before there is a connection
         if connection.opened.is_some() || !is_known {
             self.log_close(&connection.peer, &failure.reason);
+            self.record_refusal(&text());
         }
         let is_answer = self.draw_conclusions(&failure, text(), &mut place);
         // who may still be served by another login that is under way goes on waiting: the last

@@ -29,6 +29,7 @@ impl Servers {
     /// None yet; [`Servers::begin`] makes the policy's entries known.
     pub fn new(plane: Arc<Plane>) -> Arc<Self> {
         let iam = Iam::new(&plane.policy.load().snapshot, plane.clock());
+        let iam = iam.recording_to(Arc::clone(&plane.audit));
         Arc::new(Self {
             dns: Dns::default(),
             iam,

@@ -82,6 +82,9 @@ pub struct ProcessLevels {
     pub panics: u64,
     /// Log lines that are missing.
     pub log_lines_lost: u64,
+    pub audit_records: u64,
+    pub audit_records_dropped: u64,
+    pub audit_waiting_bytes: u64,
     /// Connections that a worker's driver has ended because it was mistaken about them.
     pub driver_faults: u64,
     /// Bytes of prepared statements and of clients' names for them, and how many statements

@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("identity", &["aws_lc_rs", "base64", "jsonwebtoken", "regex", "serde", "serde_json", "zeroize"]),
     ("stats", &[]),
     ("tasks", &["rustix", "std::process", "std::thread", "tokio"]),
+    ("audit", &["aws_lc_rs", "jiff", "rtrb", "rustix", "std::fs", "std::process", "std::thread", "tokio"]),
     ("core", &["arc_swap", "hashbrown", "lru", "slab", "std::net"]),
     ("io", &["io_uring", "libc", "rustix", "rustls", "slab", "socket2", "std::net"]),
     ("tls", &["aws_lc_rs", "rustls", "std::fs", "webpki", "x509_parser", "zeroize"]),
@@ -187,6 +188,8 @@ const OPENING: &[&str] = &[
     "src/boot/process.rs",
     // the log, to write it
     "src/observe/sink.rs",
+    // the audit log, to write it
+    "src/audit/output.rs",
     // what the system tells of the process
     "src/observe/system.rs",
     // tests'

@@ -16,7 +16,8 @@ const MACROS: [(&str, &str); 5] =
 
 /// Calls of the log that pass a text on: how the paths of their files begin, and the heading below which its
 /// rows are.
-const PASSED_ON: [(&str, &str, &str); 10] = [
+const PASSED_ON: [(&str, &str, &str); 11] = [
+    ("src/boot/audit", "{error}", "The audit log"),
     ("src/boot/run", "{warning}", "Warnings of the configuration"),
     ("src/boot/run", "{error}", "Why a start fails"),
     ("src/boot/orders", "{warning}", "Warnings of the configuration"),
@@ -31,7 +32,7 @@ const PASSED_ON: [(&str, &str, &str); 10] = [
 
 /// What words are given to that an operator sees: the first text behind each begin is one of them, in
 /// files whose paths begin so.
-const WORDS_FOR: [(&str, &str); 39] = [
+const WORDS_FOR: [(&str, &str); 40] = [
     ("", "#[error("),
     ("", "AttemptError::System("),
     ("", "ConnectError::new("),
@@ -61,6 +62,7 @@ const WORDS_FOR: [(&str, &str); 39] = [
     ("src/boot/", "error| format!("),
     ("src/boot/", "one("),
     ("src/boot/args", "Err("),
+    ("src/boot/audit", "Err("),
     ("src/boot/", "say(&format!("),
     ("src/config/doubts", "format!("),
     ("src/config/errors", "write!("),

@@ -56,6 +56,7 @@ impl Rig {
             statements: Arc::clone(&statements),
             clock,
             log: Arc::default(),
+            audit: WorkerSet::none().audit,
         };
         let (plane, inbox) = Plane::new(nothing, workers);
         let threads = (0..WORKERS).map(|id| {

@@ -4,6 +4,7 @@
 //! carried all the same, but for one that still waits for its turn at a peer.
 
 use super::LoginAttempt;
+use crate::audit::Event;
 use crate::base::{About, Address, Micros, log_about};
 use crate::clients::clients::Clients;
 use crate::clients::stream::ClientStream;
@@ -28,6 +29,7 @@ impl Requester {
     /// That of [`crate::control::Plane::cancel`] and `forward_cancel`.
     pub(super) async fn cancel(self, clients: &Clients, key: ClientKey, stream: ClientStream) {
         let plane = &clients.plane;
+        let session = plane.session_of(&key);
         let mut forwarded = None;
         let end = match plane.cancel_route(&key) {
             CancelRoute::Here => plane.cancel(key).await,
@@ -38,6 +40,7 @@ impl Requester {
                 plane.forward_cancel((peer, key), self.remote.clone(), is_heard).await
             }
         };
+        plane.audit.post(|| Event::Cancel { address: self.remote.clone(), session, outcome: end.text() });
         let is_logged = plane.policy.load().snapshot.settings.log_disconnections;
         // Asked last: what the settings leave out takes nothing of what others may write.
         if is_logged && forwarded.map_or_else(|| clients.unauthenticated.may_log(), |(_, is_heard)| is_heard)

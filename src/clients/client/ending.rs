@@ -35,6 +35,7 @@ impl LoginAttempt {
             LoginEnd::Silent(reason) | LoginEnd::Handshake(reason) => (reason.as_str().into(), false),
             LoginEnd::Unsaid => return,
         };
+        self.record_refusal(clients, &reason);
         let is_handshake = matches!(end, LoginEnd::Handshake(_));
         let is_logged = is_handshake
             || settings.log_disconnections

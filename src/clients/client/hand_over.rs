@@ -125,6 +125,7 @@ impl LoginAttempt {
         }
         match stream.into_channel(guard) {
             Ok(channel) => {
+                self.record_login(clients, &login.identity);
                 drop(self); // its row: whom the worker has welcomed is no more a login in progress
                 let mail = Mail::Client(Box::new((channel, login)));
                 match wake_batch {
@@ -147,6 +148,7 @@ impl LoginAttempt {
             return self.log_end(clients, &error.into());
         }
         let identity = self.identity(&stream);
+        self.record_login(clients, &identity);
         let login = ConsoleLogin { stream: Box::new(stream), identity, rights, guard: Box::new(admission) };
         if clients.console.send(login).is_err() {
             self.log_end(clients, &LoginEnd::Silent("console is closed".to_owned()));

@@ -104,6 +104,7 @@ impl LoginAttempt {
         };
         match channel {
             Ok(channel) => {
+                self.record_login(clients, &login.identity);
                 drop(self); // its row: whom the worker has welcomed is no more a login in progress
                 offer.accept(Acceptance { worker, client: (channel, login) });
             }

@@ -44,6 +44,11 @@ impl Core {
                 }
             }
             Command::Cancel(client, request) => return Answer::Found(self.cancel(client, request, net)),
+            Command::Audit(tap) => self.set_audit(tap, net),
+            Command::AuditRoom => {
+                self.audit_room(net);
+                self.sweep(&Scope::All, net);
+            }
             Command::Barrier => {}
             Command::Clients => return Answer::Clients(self.client_rows(now)),
             Command::ClientKinds(from) => return self.client_kinds_from(from),

@@ -1,5 +1,6 @@
 //! What operators ask of a worker, and what it answers; the console merges the answers of all workers.
 
+use crate::audit::Tap;
 use crate::base::{Micros, PoolId};
 use crate::config::PoolRules;
 use crate::core::conn::CloseReason;
@@ -80,6 +81,10 @@ pub enum Command {
     /// Cancel what the client with this socket id runs or waits for. Answer: `Found`. The second number is
     /// the request's: it comes back with the [`crate::core::note::Note::SendCancel`] that is its due.
     Cancel(u64, u64),
+    /// Turns the audit log on, for this end of a ring, or off.
+    Audit(Option<Box<Tap>>),
+    /// The audit log may have room again.
+    AuditRoom,
     /// Nothing: that it is answered says that what came before it has had its effect, letters and bytes of
     /// peers alike, and that every note of it has been sent out.
     Barrier,

@@ -3,6 +3,7 @@
 
 use super::client_params::ClientParams;
 use super::flow_control::{Hold, Partial};
+use super::tally::Tally;
 use crate::base::{Micros, ServerId};
 use crate::config::ClientRules;
 use crate::core::admin::ClientState;
@@ -106,6 +107,8 @@ pub(in crate::core) struct Client {
     pub request: Request,
     pub joined_at: Micros,
     pub statements: Option<Box<ClientStatements>>,
+    /// While the audit log is on.
+    pub tally: Option<Box<Tally>>,
 }
 
 impl Client {
@@ -133,6 +136,7 @@ impl Client {
             },
             joined_at: now,
             statements: None,
+            tally: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! src/objects.c (`disconnect_server()`).
 
 use crate::wire::Fault;
+use std::borrow::Cow;
 
 macro_rules! close_reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -122,4 +123,15 @@ pub(in crate::core) enum Leave {
     Eof,
     /// It says goodbye.
     Goodbye,
+}
+
+impl Leave {
+    /// As the log says it.
+    pub(in crate::core) fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Fault(fault) | Self::Mute(fault) => fault.text(),
+            Self::Eof => "client unexpected eof".into(),
+            Self::Goodbye => "client close request".into(),
+        }
+    }
 }

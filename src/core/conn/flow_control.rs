@@ -29,6 +29,8 @@ pub(in crate::core) enum Reason {
     Owed = 16,
     /// A client whose query was cancelled for a timeout: what it says next could be what the cancel ends.
     Canceling = 32,
+    /// A client whose transaction the audit log has no room for.
+    Unrecorded = 64,
 }
 
 /// The reasons that hold one peer at present.

@@ -9,6 +9,7 @@ mod close_reason;
 mod flow_control;
 mod server;
 mod session_sql;
+mod tally;
 
 pub(in crate::core) use client::{Canceled, Client, Stand};
 pub(in crate::core) use close_reason::{CloseReason, Leave};

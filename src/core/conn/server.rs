@@ -78,6 +78,8 @@ pub(in crate::core) struct Server {
     pub authorization: Authorization,
     pub connected_at: Micros,
     pub request_at: Micros,
+    /// When it was last lent.
+    pub linked_at: Micros,
     /// When its last message came.
     pub heard_at: Micros,
     pub statements: ServerStatements,
@@ -127,6 +129,7 @@ impl Server {
             authorization: login.authorization.unwrap_or(Authorization::ENDLESS),
             connected_at: login.connected_at,
             request_at: login.connected_at,
+            linked_at: login.connected_at,
             heard_at: now,
             statements: ServerStatements::default(),
         }

@@ -31,7 +31,7 @@ impl Core {
     pub(in crate::core) fn acquire(&mut self, id: ClientId, net: &mut impl Net) -> Got {
         let now = self.now;
         let slot = self.clients[id].pool;
-        if !self.pools[slot].share.database.is_paused() {
+        if !self.pools[slot].share.database.is_paused() && !self.audit_is_full() {
             while let Some(server) = self.pools[slot].take_idle() {
                 match self.fitness(server, now) {
                     Fitness::Fit => {
@@ -57,6 +57,7 @@ impl Core {
         assert!(server.pool == client.pool, "a server is lent within its pool only");
         client.stand = Stand::Assigned(server_id);
         server.request_at = now;
+        server.linked_at = now;
         if client.blocked {
             server.hold.add(Reason::LinkBlocked, Peer::Server(server_id), net);
         }
@@ -85,6 +86,9 @@ impl Core {
     /// Tells the world that clients wait here: a worker with idle servers if there is one, else the ledger.
     pub(in crate::core) fn ask_for_server(&mut self, slot: PoolSlot, net: &mut impl Net) {
         let worker = self.worker;
+        if self.audit_is_full() {
+            return; // another server would not be lent either
+        }
         let pool = &mut self.pools[slot];
         if !pool.is_short() || pool.share.database.is_paused() {
             return;
@@ -178,7 +182,8 @@ impl Core {
         {
             return self.move_server(resting, worker, net);
         }
-        match self.take_waiter(slot) {
+        let may_lend = !self.audit_is_full();
+        match may_lend.then(|| self.take_waiter(slot)).flatten() {
             Some(waiter) => self.lend(waiter, id, net),
             None => {
                 self.pools[slot].put_idle(id);
@@ -219,7 +224,7 @@ impl Core {
     /// Serves waiting clients from idle servers as far as they go, and asks for more where they do not.
     pub(in crate::core) fn serve(&mut self, slot: PoolSlot, net: &mut impl Net) {
         let now = self.now;
-        if self.pools[slot].share.database.is_paused() {
+        if self.pools[slot].share.database.is_paused() || self.audit_is_full() {
             return;
         }
         while self.next_waiter(slot).is_some() && self.pools[slot].is_short() {

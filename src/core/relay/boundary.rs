@@ -2,6 +2,7 @@
 //!
 //! A link ends only where the server owes nothing and no message is half sent, either way.
 
+use crate::audit::Outcome;
 use crate::base::{ClientId, Peer, ServerId};
 use crate::config::PoolMode;
 use crate::core::conn::{Canceled, CloseReason, IDLE, Leave, Phase, Reason, Stand};
@@ -35,13 +36,17 @@ impl Core {
             pool.counters.query_time.record(us);
         }
         request.ended_at = now;
+        let mode = pool.rules.mode;
         if idle && request.in_xact {
             request.in_xact = false;
             let us = now.since(request.xact_began_at).0;
             pool.counters.xact_time_us += us;
             pool.counters.xact_time.record(us);
+            if self.audit.is_some() {
+                self.audit_transaction(id, client_id, Outcome::Complete);
+            }
         }
-        match pool.rules.mode {
+        match mode {
             PoolMode::Statement if !idle => {
                 let fault = Fault::StatementModeTransaction;
                 self.disconnect(client_id, &Leave::Fault(fault), net);

@@ -276,6 +276,9 @@ impl<N: Net> Relay<'_, N, ServerId> {
             unreachable!("a run exists only while the server is linked")
         };
         self.core.pools[server.pool].counters.server_bytes += self.walk.run.len() as u64;
+        if let Some(tally) = &mut self.core.clients[client].tally {
+            tally.totals.bytes_out += self.walk.run.len() as u64;
+        }
         self.net.forward(Peer::Client(client), self.walk.run.clone());
         self.walk.run.start = self.walk.run.end;
     }

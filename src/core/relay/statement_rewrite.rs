@@ -162,6 +162,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
             self.drop_frame(header.frame_bytes);
             return Step::Next;
         }
+        self.audit_frame(header);
         let rest = &self.walk.payload(header)[name.len() + 1..];
         let statement = match self.name_statement(name, rest) {
             Ok(statement) => statement,
@@ -171,6 +172,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
         let counters = &mut self.core.pools[client.pool].counters;
         counters.client_parse_count += 1;
         counters.client_bytes += header.frame_bytes as u64;
+        self.core.tally_bytes_in(self.id, header.frame_bytes);
         let server = &mut self.core.servers[server_id];
         if server.statements.touch(statement.id) {
             let fake = Expect::ParseFake(statement.id);
@@ -207,6 +209,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
 
     /// Bind or Describe of a named statement: under the server's name for it.
     fn use_statement(&mut self, server_id: ServerId, name: &[u8], header: FrameHeader) -> Step {
+        self.audit_frame(header);
         let client = &self.core.clients[self.id];
         let counters = &mut self.core.pools[client.pool].counters;
         counters.bind_count += u64::from(header.tag == tag::BIND);
@@ -270,6 +273,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
         self.core.scratch = front;
         let pool = self.core.clients[self.id].pool;
         self.core.pools[pool].counters.client_bytes += behind as u64;
+        self.core.tally_bytes_in(self.id, behind);
         self.core.servers[server].request_at = self.core.clients[self.id].request.began_at;
         self.walk.skip(behind);
         self.extend_run(header.frame_bytes - behind);
@@ -285,7 +289,9 @@ impl<N: Net> Relay<'_, N, ClientId> {
             statements.remove(name);
         }
         self.core.pools[client.pool].counters.client_bytes += header.frame_bytes as u64;
-        match client.link() {
+        let link = client.link();
+        self.core.tally_bytes_in(self.id, header.frame_bytes);
+        match link {
             Some(server) if !skips => {
                 self.answer_ourselves(server, Expect::CloseFake, answer::CLOSE_COMPLETE);
             }

@@ -51,15 +51,19 @@ impl Core {
         }
         client.request.running = true;
         client.request.began_at = now;
+        let is_first = !client.request.in_xact;
         let counters = &mut self.pools[client.pool].counters;
         counters.query_count += 1;
-        if !client.request.in_xact {
+        if is_first {
             client.request.in_xact = true;
             client.request.xact_began_at = now;
             counters.xact_count += 1;
             if let Stand::Linked(server) = client.stand {
                 self.count_age(server);
             }
+        }
+        if self.audit.is_some() {
+            self.tally_request(id, is_first);
         }
     }
 }
@@ -226,6 +230,10 @@ impl<N: Net> Relay<'_, N, ClientId> {
     /// The server that the frame at hand goes to; gets one where the client has none.
     pub(in crate::core) fn need_server(&mut self, header: FrameHeader) -> Result<ServerId, Step> {
         let now = self.core.now;
+        if self.core.audit.is_some() && self.core.hold_for_audit(self.id, self.net) {
+            self.flush();
+            return Err(Step::Later);
+        }
         match self.core.clients[self.id].stand {
             Stand::Linked(server) if now < self.core.servers[server].authorization.hard_at => {
                 return Ok(server);
@@ -262,6 +270,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
     /// A frame that goes on as it is.
     pub(in crate::core) fn pass_frame(&mut self, server: ServerId, header: FrameHeader, now: Micros) -> Step {
         self.core.begin_request(self.id, now);
+        self.audit_frame(header);
         let server = &mut self.core.servers[server];
         server.request_at = now;
         let expect = match header.tag {
@@ -282,6 +291,14 @@ impl<N: Net> Relay<'_, N, ClientId> {
         }
         self.extend_run(header.frame_bytes);
         Step::Next
+    }
+
+    /// Leaves what the frame at hand asks for to the audit log, where that wants it.
+    #[inline]
+    pub(in crate::core) fn audit_frame(&mut self, header: FrameHeader) {
+        if self.core.audit.is_some() {
+            self.core.audit_statement(self.id, header.tag, self.walk.payload(header));
+        }
     }
 
     /// Puts a frame (of which all or only the front has come) at the end of the run.
@@ -333,10 +350,13 @@ impl<N: Net> Relay<'_, N, ClientId> {
         if self.walk.run.is_empty() {
             return;
         }
-        let client = &self.core.clients[self.id];
+        let client = &mut self.core.clients[self.id];
         let Some(server) = client.link() else {
             unreachable!("a run exists only while the client is linked")
         };
+        if let Some(tally) = &mut client.tally {
+            tally.totals.bytes_in += self.walk.run.len() as u64;
+        }
         debug_assert!(matches!(self.core.servers[server].phase, Phase::Linked(linked) if linked == self.id));
         self.core.pools[client.pool].counters.client_bytes += self.walk.run.len() as u64;
         self.core.just_sent_to = Some(server);

@@ -3,6 +3,7 @@
 //! Fetches one at a time, each bounded in time. Never logs a secret.
 
 use super::{EXTENSION, Memory, NEAR_END, Shared, StaticStability};
+use crate::audit::{self, Audit, Event};
 use crate::iam::credentials::{Credentials, came_expired};
 use crate::iam::failure::{FetchError, Reason};
 use crate::iam::fetch::{self, Fetch, Fetched};
@@ -26,6 +27,7 @@ pub(super) struct Keeper {
     pub(super) stability: StaticStability,
     /// The turns of calls of STS.
     pub(super) pace: Arc<Pace>,
+    pub(super) audit: Option<Arc<Audit>>,
     /// Sessions of STS that the fetch under way, or the last one, has asked for.
     pub(super) sessions: u32,
     /// When the failure that goes on was logged last.
@@ -138,6 +140,7 @@ impl Keeper {
         let generation = old.map_or(0, |old| old.generation()) + u64::from(!same);
         let credentials = Arc::new(Credentials::new(credentials, generation));
         self.tell_loaded(&before, &credentials, via, now);
+        self.record(Some(&credentials), principal.as_deref().or(before.principal.as_deref()), None);
         self.told_at = None;
         self.tell_principal(&before, principal.as_deref());
         self.change(|memory, next_at| {
@@ -188,6 +191,7 @@ impl Keeper {
             self.pace.throttled();
         }
         self.tell_failed(&error, credentials.as_deref(), now);
+        self.record(credentials.as_deref(), before.principal.as_deref(), Some(&error));
         self.change(|memory, next_at| {
             let since = memory.failure.as_ref().map_or(now, |(_, since)| *since);
             memory.failures[error.reason as usize] += 1;
@@ -233,6 +237,22 @@ impl Keeper {
             }
         }
         self.shared.fetches.send_modify(|_| {}); // who waits for the name looks again
+    }
+
+    /// Has the audit log hear of a fetch: of the key the end of its id, as everywhere.
+    fn record(&self, credentials: Option<&Credentials>, principal: Option<&str>, error: Option<&FetchError>) {
+        let Some(audit) = &self.audit else { return };
+        let since_epoch = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).ok();
+        let expires_at = credentials.and_then(Credentials::expires_at).and_then(since_epoch);
+        audit.post(|| {
+            Event::Credentials(Box::new(audit::Credentials {
+                source: self.name.as_str().into(),
+                principal: principal.unwrap_or_default().into(),
+                key: credentials.map(Credentials::key_tail).unwrap_or_default().into(),
+                expires_at_epoch_s: expires_at.map(|since| since.as_secs()),
+                error: error.map(|error| error.to_string().into()),
+            }))
+        });
     }
 
     fn tell_principal(&self, before: &Memory, principal: Option<&str>) {

@@ -412,6 +412,7 @@ async fn it_is_announced_when_usable_ones_come_where_there_were_none() {
         stability: StaticStability::Off,
         arrived: Arc::clone(&arrived),
         pace: Arc::default(),
+        audit: None,
     };
     let source = Source::start_with(key(SourceKind::Imds, None), script.clone(), None, common);
     arrived.notified().await;

@@ -103,6 +103,7 @@ impl Attempt {
         let worker = self.worker();
         drop(row);
         let identity = Arc::clone(&login.identity);
+        self.record_login(&login);
         self.servers.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
         if let Some(order) = self.left_behind(&identity) {
             self.servers.plane.worker(worker).send(Mail::Command(order, Box::new(drop)));

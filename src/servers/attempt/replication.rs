@@ -68,6 +68,7 @@ impl Attempt {
             Err(error) => return self.log_close(&peer, &error.to_string()),
         };
         let identity = Arc::clone(&login.identity);
+        self.record_login(&login);
         drop(row);
         let plane = &self.servers.plane;
         let pair = ReplicationPair { client, server: (channel, login) };
@@ -92,6 +93,7 @@ impl Attempt {
         let is_refused = matches!(failure.sequel, RetryDecision::Retry | RetryDecision::Refused)
             && failure.fault.is_some();
         self.log_close(&connection.peer, if is_refused { REFUSED } else { &failure.reason });
+        self.record_refusal(failure.why.as_deref().unwrap_or(&failure.reason));
         match failure.fault {
             _ if self.entry.is_removed() => request.refuse(Fault::DatabaseRemoved),
             Some(_) if is_refused => request.refuse(Fault::LoginFailed),

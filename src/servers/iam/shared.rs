@@ -9,6 +9,7 @@ use super::endpoint_state::EndpointState;
 use super::entry;
 use super::rate_limiter::Waits;
 use super::refreshed::Refreshed;
+use crate::audit::Audit;
 use crate::base::Micros;
 use crate::config::Snapshot;
 use crate::core::Stance;
@@ -43,6 +44,8 @@ pub struct Iam {
     set_since: Skew,
     /// Until when some pool may catch up.
     catch_up_until: AtomicU64,
+    /// Who hears of each fetch of credentials.
+    audit: Option<Arc<Audit>>,
 }
 
 /// The endpoints of a probe, and who logs in.
@@ -63,7 +66,14 @@ impl Iam {
             waits: Arc::default(),
             set_since: Skew::default(),
             catch_up_until: AtomicU64::new(0),
+            audit: None,
         }
+    }
+
+    /// Has `audit` told of each fetch of credentials.
+    #[must_use]
+    pub fn recording_to(self, audit: Arc<Audit>) -> Self {
+        Self { audit: Some(audit), ..self }
     }
 
     /// Brings sources and endpoints to what `snapshot` says: new sources begin to fetch, those that nobody
@@ -99,7 +109,9 @@ impl Iam {
     /// The source of `rules`, which are in force.
     fn start_source(&self, rules: &Rules) -> Arc<Source> {
         let new = || Sources::new(Arc::clone(&self.wall), self.stability);
-        let sources = self.sources.get_or_init(|| new().announcing_to(Arc::clone(&self.arrived)));
+        let sources = self
+            .sources
+            .get_or_init(|| new().announcing_to(Arc::clone(&self.arrived)).recording_to(self.audit.clone()));
         let near: &Region = rules.endpoints[0].region(); // an entry has a host at the least
         sources.source(&rules.source, near)
     }

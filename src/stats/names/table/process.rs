@@ -52,6 +52,28 @@ pub(super) const METRICS: &[Metric] = &[
         help: "Log lines that are missing: they came too fast, or a destination took none.",
     },
     Metric {
+        name: "pgweir_audit_records_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounter(|p| p.audit_records),
+        show: "",
+        help: "Lines of the audit log that were written.",
+    },
+    Metric {
+        name: "pgweir_audit_records_dropped_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounter(|p| p.audit_records_dropped),
+        show: "",
+        help: "Records of the audit log that are missing: there was no room for them (audit_overflow=drop), \
+            or the output took none.",
+    },
+    Metric {
+        name: "pgweir_audit_waiting_bytes",
+        unit: Unit::Bytes,
+        source: Source::Process(|p| p.audit_waiting_bytes),
+        show: "",
+        help: "Logins, commands and the like that wait to be written to the audit log, about so many bytes.",
+    },
+    Metric {
         name: "pgweir_driver_faults_total",
         unit: Unit::Count,
         source: Source::ProcessCounter(|p| p.driver_faults),

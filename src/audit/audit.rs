@@ -1,0 +1,178 @@
+//! The audit log as the rest of the process knows it: who has something to say to it, and where it goes.
+//!
+//! Off until [`Audit::adopt`] is given a target; until then [`Audit::post`] costs one load. One value, made
+//! by `boot`, shared by reference. Its thread begins with the first target. Invariant: events are kept up to
+//! `audit_queue` bytes; with `audit_overflow = block` whoever begins something waits for room
+//! ([`Audit::room`]), so that only what is under way goes beyond.
+
+use super::event::Event;
+use super::line::{Context, Statements};
+use super::output::Output;
+use super::record::Record;
+use super::ring::{Overflow, Tap, Wake, ring};
+use super::shared::{Order, Shared};
+use super::writer::Writer;
+use crate::base::{Micros, StartId, WorkerId, limits};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+/// The writer's thread.
+const WRITER: &str = "audit";
+
+/// Where the audit log goes, and by which rules.
+#[derive(Debug)]
+pub struct AuditOrder {
+    /// `None`: it is off.
+    pub output: Option<Output>,
+    /// `audit_overflow`.
+    pub overflow: Overflow,
+    /// `audit_queue`: bytes that wait, of all workers together, and as many again of the login plane's.
+    pub queue_bytes: usize,
+    /// `audit_statements`.
+    pub statements: Statements,
+}
+
+/// The audit log.
+pub struct Audit {
+    shared: Arc<Shared>,
+    start_id: StartId,
+}
+
+impl Audit {
+    /// One that is off. `start_id` tells this process from all others, in each session's name.
+    pub fn new(start_id: StartId, clock: impl Fn() -> Micros + Send + Sync + 'static) -> Self {
+        Self { shared: Arc::new(Shared::new(Box::new(clock))), start_id }
+    }
+
+    /// How workers are told that there is room again; said once.
+    pub fn set_room_bell(&self, tell: impl Fn(WorkerId) + Send + Sync + 'static) {
+        let _ = self.shared.tell_of_room.set(Box::new(tell)); // said once
+    }
+
+    /// What tells this process from all others.
+    pub fn start_id(&self) -> StartId {
+        self.start_id
+    }
+
+    /// Whether anything is recorded.
+    pub fn is_on(&self) -> bool {
+        self.shared.is_on.load(Ordering::Relaxed)
+    }
+
+    /// Puts an order in force. For each of `workers` the end of its ring, for the worker to have; none where
+    /// it is off. What was recorded before goes where it was to go, or, if that is stuck, to the new output.
+    ///
+    /// # Errors
+    /// The system gives no thread: all is as before.
+    pub fn adopt(&self, order: AuditOrder, workers: usize) -> io::Result<Vec<Option<Tap>>> {
+        let AuditOrder { output, overflow, queue_bytes, statements } = order;
+        let is_on = output.is_some();
+        if is_on && self.shared.writer.get().is_none() {
+            self.begin()?;
+        }
+        let records =
+            (queue_bytes / workers.max(1) / size_of::<Record>()).max(limits::AUDIT_RING_RECORDS_MIN);
+        let wake: Wake = {
+            let shared = Arc::clone(&self.shared);
+            Arc::new(move || shared.wake())
+        };
+        let make = |number: usize| {
+            let worker = WorkerId(u16::try_from(number).unwrap_or(u16::MAX));
+            ring(worker, records, overflow, statements != Statements::None, Arc::clone(&wake))
+        };
+        let (taps, drains): (Vec<_>, Vec<_>) = (0..workers).filter(|_| is_on).map(make).unzip();
+        let context = Context { start_id: self.start_id, epoch_us: 0, statements };
+        let mut inbox = self.shared.inbox();
+        inbox.drains.extend(drains);
+        inbox.order = Some(Order { output, overflow, context });
+        drop(inbox);
+        self.shared.bytes_max.store(queue_bytes, Ordering::Relaxed);
+        self.shared.blocks.store(is_on && overflow == Overflow::Block, Ordering::Relaxed);
+        self.shared.is_on.store(is_on, Ordering::Relaxed);
+        self.shared.wake();
+        self.shared.room.notify_waiters();
+        Ok(if is_on { taps.into_iter().map(Some).collect() } else { (0..workers).map(|_| None).collect() })
+    }
+
+    fn begin(&self) -> io::Result<()> {
+        let context =
+            Context { start_id: self.start_id, epoch_us: 0, statements: Statements::default() };
+        let writer = Writer::new(Arc::clone(&self.shared), context);
+        let thread = std::thread::Builder::new().name(WRITER.into()).spawn(move || {
+            // A pooler that was told to leave a trace must not go on without.
+            let run = std::panic::AssertUnwindSafe(|| writer.run());
+            if std::panic::catch_unwind(run).is_err() {
+                crate::tasks::abort("the writer of the audit log has panicked");
+            }
+        })?;
+        let _ = self.shared.writer.set(thread.thread().clone()); // begun once
+        Ok(())
+    }
+
+    /// Records what `event` gives, if it is on. Never waits.
+    pub fn post(&self, event: impl FnOnce() -> Event) {
+        if !self.is_on() {
+            return;
+        }
+        let shared = &self.shared;
+        let event = event();
+        let bytes = event.bytes();
+        if !shared.blocks.load(Ordering::Relaxed) && shared.is_over(bytes) {
+            shared.dropped_events.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let at = shared.now();
+        let mut inbox = shared.inbox();
+        shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        inbox.events.push((at, event));
+        drop(inbox);
+        shared.wake();
+    }
+
+    /// Waits until there is room for what is about to begin: with `audit_overflow = block` alone, and as long
+    /// as the output takes nothing.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn room(&self) {
+        let shared = &self.shared;
+        while shared.blocks.load(Ordering::Relaxed) {
+            let mut told = std::pin::pin!(shared.room.notified());
+            told.as_mut().enable();
+            if !shared.is_over(0) {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    /// Waits until what was recorded before is written, a few seconds at the most.
+    pub fn flush(&self) {
+        if self.shared.writer.get().is_none() {
+            return;
+        }
+        let (done, written) = sync_channel(1);
+        self.shared.inbox().flushes.push(done);
+        self.shared.wake();
+        // An output that is stuck must not keep the process from ending.
+        let _ = written.recv_timeout(Duration::from_secs(limits::AUDIT_FLUSH_SECONDS));
+    }
+
+    /// Lines written since the start.
+    pub fn lines(&self) -> u64 {
+        self.shared.lines.load(Ordering::Relaxed)
+    }
+
+    /// Records dropped since the start.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the login plane's events that wait to be written.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::Relaxed) as u64
+    }
+}

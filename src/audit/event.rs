@@ -1,0 +1,131 @@
+//! What the login plane says to the audit log: things that happen once for each connection or less often.
+//!
+//! Values only; the writer makes lines of them. Never holds a secret: whoever makes one leaves it out.
+
+use super::record::{Logout, ServerFacts, Who};
+use crate::base::{Address, Micros};
+use std::sync::Arc;
+
+/// One thing that has happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client has logged in.
+    Login(Box<Login>),
+    /// A client that no worker had has left.
+    Logout(Box<Logout>),
+    /// A client's login was refused.
+    Refused {
+        /// Who, as far as it has said.
+        who: Box<Who>,
+        /// Why, as the log says it.
+        reason: Box<str>,
+    },
+    /// A login to a server has succeeded.
+    ServerLogin {
+        /// Which.
+        server: Box<ServerFacts>,
+        /// The authorization that it holds by IAM ends then.
+        authorized_until: Option<Micros>,
+        /// Which RECONNECT or reload it was opened behind.
+        generation: u32,
+        /// How long it has taken.
+        took: Micros,
+    },
+    /// A login to a server has failed.
+    ServerRefused {
+        /// The pool's database entry.
+        database: Arc<str>,
+        /// The pool's user.
+        user: Arc<str>,
+        /// Why, as the log says it.
+        reason: Box<str>,
+    },
+    /// AWS credentials were fetched, or were not.
+    Credentials(Box<Credentials>),
+    /// Somebody has told the console something.
+    Console {
+        /// Who.
+        who: Box<Who>,
+        /// What, without values that may be secret.
+        command: Box<str>,
+        /// The error that it was answered with.
+        error: Option<Box<str>>,
+    },
+    /// The configuration in force is another.
+    Config(Box<[Change]>),
+    /// A cancel request.
+    Cancel {
+        /// Where it came from.
+        address: Address,
+        /// Whose query it is to cancel; `None` where nobody has that key.
+        session: Option<u64>,
+        /// What became of it.
+        outcome: &'static str,
+    },
+    /// The pooler ends.
+    Stop,
+}
+
+/// A client that has logged in.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Who.
+    pub who: Who,
+    /// The user of its pool, as whom servers are logged in to; `None` on the console.
+    pub pool_user: Option<Arc<str>>,
+    /// What it calls itself.
+    pub application_name: Arc<str>,
+    /// How long its login has taken.
+    pub took: Micros,
+    /// Which kind of replication it has asked for, by the word of SHOW.
+    pub replication: &'static str,
+    /// It had logged in before the audit log was turned on.
+    pub is_earlier: bool,
+}
+
+/// AWS credentials as they may be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// Where they come from, as SHOW IAM calls it.
+    pub source: Box<str>,
+    /// Whom they stand for.
+    pub principal: Box<str>,
+    /// The end of the access key's id; empty where there is none.
+    pub key: Box<str>,
+    /// Seconds since the epoch.
+    pub expires_at_epoch_s: Option<u64>,
+    /// Why there are none.
+    pub error: Option<Box<str>>,
+}
+
+/// One name of the configuration that is not as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `pool_mode`, `databases.app`.
+    pub name: Box<str>,
+    /// What it was; `None` where it was not there, `(hidden)` where it may be secret.
+    pub before: Option<Box<str>>,
+    /// What it is now.
+    pub after: Option<Box<str>>,
+}
+
+impl Event {
+    /// About so many bytes are kept for it until it is written.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = match self {
+            Self::Refused { reason, .. } | Self::ServerRefused { reason, .. } => reason.len(),
+            Self::Console { command, .. } => command.len(),
+            Self::Config(changes) => changes.iter().map(Change::bytes).sum(),
+            _ => 0,
+        };
+        // A client's names, its principal and claims are shared with others, or of a bounded length.
+        512 + texts
+    }
+}
+
+impl Change {
+    fn bytes(&self) -> usize {
+        let value = |value: &Option<Box<str>>| value.as_ref().map_or(0, |value| value.len());
+        64 + self.name.len() + value(&self.before) + value(&self.after)
+    }
+}

@@ -1,0 +1,256 @@
+//! A record or an event as one line: a JSON object of the schema in docs/audit.schema.json.
+//!
+//! Pure. Never shows a statement's literals unless a setting asks for them. Invariant: one line each, valid
+//! JSON, whatever the names and texts in it hold.
+
+use super::event::{Credentials, Event, Login};
+use super::json::Object;
+use super::record::{
+    Logout, Outcome, Record, ServerClosed, ServerFacts, Statement, Totals, Transaction, Who,
+};
+use super::redact::{fingerprint, may_hold_secrets, redact};
+use crate::base::{Address, Micros, SessionId, StartId, VERSION};
+use jiff::Timestamp;
+
+/// The schema's version: `v` of each line.
+const SCHEMA_VERSION: u32 = 1;
+
+/// What a statement's record shows (`audit_statements`, `audit_redact`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Statements {
+    /// There are no such records.
+    #[default]
+    None,
+    /// Its fingerprint.
+    Fingerprint,
+    /// Its text without literals.
+    Redacted,
+    /// Its text, unless it may hold a password.
+    Text,
+}
+
+/// What every line needs.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    /// What tells this process from every other one.
+    pub(super) start_id: StartId,
+    /// Microseconds since the epoch when the process's clock was at zero.
+    pub(super) epoch_us: i64,
+    pub(super) statements: Statements,
+}
+
+impl Context {
+    fn time(&self, at: Micros) -> impl std::fmt::Display {
+        let us = self.epoch_us.saturating_add(i64::try_from(at.0).unwrap_or(i64::MAX));
+        let time = Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX);
+        std::fmt::from_fn(move |f| write!(f, "{time:.6}"))
+    }
+
+    /// The session of that socket id, as application_name and other lines may show it.
+    fn session(&self, socket_id: u64) -> SessionId {
+        SessionId { start: self.start_id, socket_id }
+    }
+
+    /// A line, ended by a newline.
+    fn line(&self, out: &mut String, seq: u64, at: Micros, event: &str, fill: impl FnOnce(&mut Object<'_>)) {
+        let mut object = Object::begin(out);
+        object.bare("v", SCHEMA_VERSION).plain("ts", self.time(at));
+        object.plain("process", format_args!("{:08x}", self.start_id.0)).bare("seq", seq).plain("event", event);
+        fill(&mut object);
+        object.end();
+        out.push('\n');
+    }
+
+    /// The first line of an output.
+    pub(super) fn start(&self, out: &mut String, seq: u64, now: Micros) {
+        self.line(out, seq, now, "start", |line| {
+            line.text("version", VERSION);
+        });
+    }
+
+    /// That so many lines are missing.
+    pub(super) fn dropped(&self, out: &mut String, seq: u64, now: Micros, count: u64) {
+        self.line(out, seq, now, "dropped", |line| {
+            line.bare("count", count);
+        });
+    }
+
+    /// A worker's record.
+    pub(super) fn record(&self, out: &mut String, seq: u64, record: &Record) {
+        match record {
+            Record::Transaction(done) => {
+                let event = if done.outcome == Outcome::Open { "link" } else { "transaction" };
+                self.line(out, seq, done.end, event, |line| self.transaction(line, done));
+            }
+            Record::Statement(sent) => {
+                self.line(out, seq, sent.at, "statement", |line| self.statement(line, sent));
+            }
+            Record::Logout(left) => self.line(out, seq, left.at, "logout", |line| self.logout(line, left)),
+            Record::ServerClosed(ended) => {
+                self.line(out, seq, ended.at, "server_close", |line| server_closed(line, ended));
+            }
+        }
+    }
+
+    fn transaction(&self, line: &mut Object<'_>, done: &Transaction) {
+        line.plain("session", self.session(done.session)).bare("txn", done.number);
+        line.object("server", |server| {
+            server.bare("id", done.server).bare("pid", done.pid);
+            address(server, &done.address);
+            server.bare("generation", done.generation);
+            if done.is_authorized_by_iam {
+                server.bare("authorization_age_us", done.begin.since(done.authorized_at).0);
+            }
+        });
+        line.plain("begin", self.time(done.begin));
+        if done.outcome != Outcome::Open {
+            line.plain("end", self.time(done.end));
+        }
+        line.bare("wait_us", done.wait.0).bare("queries", done.queries);
+        line.bare("bytes_in", done.bytes_in).bare("bytes_out", done.bytes_out);
+        line.plain("outcome", done.outcome.word());
+    }
+
+    fn statement(&self, line: &mut Object<'_>, sent: &Statement) {
+        line.plain("session", self.session(sent.session)).bare("txn", sent.transaction);
+        line.plain("kind", sent.kind.word());
+        line.text("name", &String::from_utf8_lossy(&sent.name));
+        if sent.text.is_empty() {
+            return;
+        }
+        let text = String::from_utf8_lossy(&sent.text);
+        let redacted = redact(&text);
+        line.plain("fingerprint", fingerprint(&redacted)).bare("cut", sent.is_cut);
+        match self.statements {
+            Statements::None | Statements::Fingerprint => {}
+            Statements::Text if !may_hold_secrets(&text) => {
+                line.text("text", &text);
+            }
+            Statements::Redacted | Statements::Text => {
+                line.text("text", &redacted);
+            }
+        }
+    }
+
+    fn logout(&self, line: &mut Object<'_>, left: &Logout) {
+        self.who(line, &left.who);
+        let Totals { transactions, queries, bytes_in, bytes_out } = left.totals;
+        line.text("reason", &left.reason).bare("duration_us", left.duration.0);
+        line.bare("transactions", transactions).bare("queries", queries);
+        line.bare("bytes_in", bytes_in).bare("bytes_out", bytes_out);
+    }
+
+    fn who(&self, line: &mut Object<'_>, who: &Who) {
+        line.plain("session", self.session(who.session));
+        line.text("database", &who.database).text("user", &who.user).text("method", who.proof.method);
+        let principal = who.proof.principal.as_deref();
+        line.text("principal", principal.map_or(&who.user, |principal| &principal.name));
+        if let Some(principal) = principal {
+            line.text("issuer", &principal.issuer);
+            line.object("claims", |claims| {
+                for (name, value) in &principal.claims {
+                    claims.text(name, value);
+                }
+            });
+        }
+        line.object("client", |client| address(client, &who.address));
+        line.text_or_null("tls", Some(&*who.tls).filter(|tls| !tls.is_empty()));
+    }
+
+    /// What the login plane tells.
+    pub(super) fn event(&self, out: &mut String, seq: u64, at: Micros, event: &Event) {
+        let name = match event {
+            Event::Login(login) if login.is_earlier => "session",
+            Event::Login(_) => "login",
+            Event::Logout(_) => "logout",
+            Event::Refused { .. } => "login_refused",
+            Event::ServerLogin { .. } => "server_login",
+            Event::ServerRefused { .. } => "server_refused",
+            Event::Credentials(_) => "credentials",
+            Event::Console { .. } => "console",
+            Event::Config(_) => "config",
+            Event::Cancel { .. } => "cancel",
+            Event::Stop => "stop",
+        };
+        self.line(out, seq, at, name, |line| self.fill(line, event));
+    }
+
+    fn fill(&self, line: &mut Object<'_>, event: &Event) {
+        match event {
+            Event::Login(login) => self.login(line, login),
+            Event::Logout(left) => self.logout(line, left),
+            Event::Refused { who, reason } => {
+                self.who(line, who);
+                line.text("reason", reason);
+            }
+            Event::ServerLogin { server, authorized_until, generation, took } => {
+                line.object("server", |line| server_facts(line, server));
+                line.bare("generation", generation).bare("login_us", took.0);
+                if let Some(until) = authorized_until {
+                    line.plain("authorized_until", self.time(*until));
+                }
+            }
+            Event::ServerRefused { database, user, reason } => {
+                line.text("database", database).text("user", user).text("reason", reason);
+            }
+            Event::Credentials(credentials) => told_credentials(line, credentials),
+            Event::Console { who, command, error } => {
+                self.who(line, who);
+                line.text("command", command).text_or_null("error", error.as_deref());
+            }
+            Event::Config(changes) => {
+                line.list("changes", changes, |line, change| {
+                    line.text("name", &change.name);
+                    line.text_or_null("before", change.before.as_deref());
+                    line.text_or_null("after", change.after.as_deref());
+                });
+            }
+            Event::Cancel { address: from, session, outcome } => {
+                if let Some(session) = session {
+                    line.plain("session", self.session(*session));
+                }
+                line.object("client", |client| address(client, from)).plain("outcome", outcome);
+            }
+            Event::Stop => {}
+        }
+    }
+
+    fn login(&self, line: &mut Object<'_>, login: &Login) {
+        self.who(line, &login.who);
+        line.object("pool", |pool| {
+            pool.text("database", &login.who.database);
+            pool.text_or_null("user", login.pool_user.as_deref());
+        });
+        line.text("application_name", &login.application_name).plain("replication", login.replication);
+        if !login.is_earlier {
+            line.bare("login_us", login.took.0);
+        }
+    }
+}
+
+fn address(line: &mut Object<'_>, address: &Address) {
+    line.text("addr", &address.host_text()).bare("port", address.port());
+    if let Address::Unix { pid, uid, .. } = address {
+        line.bare("peer_pid", pid).bare("peer_uid", uid);
+    }
+}
+
+fn server_facts(line: &mut Object<'_>, server: &ServerFacts) {
+    line.bare("id", server.server).bare("pid", server.pid);
+    line.text("database", &server.database).text("user", &server.user).text("host", &server.host);
+    address(line, &server.address);
+    line.text_or_null("tls", Some(&*server.tls).filter(|tls| !tls.is_empty()));
+}
+
+fn server_closed(line: &mut Object<'_>, ended: &ServerClosed) {
+    line.object("server", |line| server_facts(line, &ended.server));
+    line.text("reason", &ended.reason).bare("age_us", ended.age.0);
+}
+
+fn told_credentials(line: &mut Object<'_>, told: &Credentials) {
+    line.text("source", &told.source).text("principal", &told.principal).text("key", &told.key);
+    let expires = told.expires_at_epoch_s.and_then(|seconds| i64::try_from(seconds).ok());
+    let expires = expires.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    line.text_or_null("expires", expires.map(|time| time.to_string()).as_deref());
+    line.text_or_null("error", told.error.as_deref());
+}

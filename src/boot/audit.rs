@@ -1,0 +1,141 @@
+//! The audit log at the start, at a reload, and at the end: from settings to its writer and the workers.
+//!
+//! Opens outputs, so that an error reaches whoever asked. Never records what happens: those do whom it
+//! happens to.
+
+use super::config_changes;
+use crate::audit::{Audit, AuditOrder, Event, Login, Overflow, Statements, Target};
+use crate::base::WorkerId;
+use crate::config::{AuditLog, AuditOverflow, AuditStatements, Choice, Settings, Snapshot};
+use crate::control::{Plane, draw_start_id};
+use crate::core::{Answer, Command};
+use crate::io::Clock;
+use crate::observe::sink::{self, SYSLOG_SOCKET};
+use crate::tasks;
+use crate::worker::Mail;
+use std::sync::Arc;
+
+/// One that is off.
+pub(super) fn new(clock: Clock) -> Arc<Audit> {
+    Arc::new(Audit::new(draw_start_id(), move || clock.now()))
+}
+
+/// What is wrong with the settings, before anything is opened.
+pub(super) fn check(settings: &Settings) -> Result<(), String> {
+    match settings.audit_log {
+        AuditLog::File if settings.audit_file.is_empty() => {
+            Err("audit_log=file requires audit_file".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// At the start, before anybody is let in.
+///
+/// # Errors
+/// The text for the user: a pooler that is to leave a trace does not run without.
+pub(super) fn begin(plane: &Arc<Plane>, settings: &Settings) -> Result<(), String> {
+    let workers = plane.workers.clone();
+    plane.audit.set_room_bell(move |WorkerId(number)| {
+        if let Some(worker) = workers.get(usize::from(number)) {
+            worker.send(Mail::Command(Command::AuditRoom, Box::new(drop)));
+        }
+    });
+    put_in_force(plane, settings)
+}
+
+/// Opens the output, anew where it is the same, and has the workers record for it.
+///
+/// # Errors
+/// The text for the log: all goes on as before.
+fn put_in_force(plane: &Plane, settings: &Settings) -> Result<(), String> {
+    let order = order(settings)?;
+    let is_off = order.output.is_none();
+    if is_off && !plane.audit.is_on() {
+        return Ok(());
+    }
+    let taps = plane.audit.adopt(order, plane.workers.len());
+    let taps = taps.map_err(|error| format!("could not start the writer of the audit log: {error}"))?;
+    for (worker, tap) in plane.workers.iter().zip(taps) {
+        worker.send(Mail::Command(Command::Audit(tap.map(Box::new)), Box::new(drop)));
+    }
+    Ok(())
+}
+
+fn order(settings: &Settings) -> Result<AuditOrder, String> {
+    let target = match settings.audit_log {
+        AuditLog::Off => None,
+        AuditLog::File => Some(Target::File((&*settings.audit_file).into())),
+        AuditLog::Stdout => Some(Target::Stdout),
+        AuditLog::Syslog => Some(Target::Syslog {
+            ident: settings.syslog_ident.to_string(),
+            facility: sink::facility(settings.syslog_facility.word()).unwrap_or_default(),
+            socket: SYSLOG_SOCKET.into(),
+        }),
+    };
+    let failed = |error: std::io::Error| match settings.audit_log {
+        AuditLog::File => format!("could not open the audit log {}: {error}", &*settings.audit_file),
+        other => format!("could not open the audit log {}: {error}", other.word()),
+    };
+    Ok(AuditOrder {
+        output: target.map(|target| target.open().map_err(failed)).transpose()?,
+        overflow: match settings.audit_overflow {
+            AuditOverflow::Drop => Overflow::Drop,
+            AuditOverflow::Block => Overflow::Block,
+        },
+        queue_bytes: settings.audit_queue.0,
+        statements: match (settings.audit_statements, settings.audit_redact) {
+            (AuditStatements::None, _) => Statements::None,
+            (AuditStatements::Fingerprint, _) => Statements::Fingerprint,
+            (AuditStatements::Text, true) => Statements::Redacted,
+            (AuditStatements::Text, false) => Statements::Text,
+        },
+    })
+}
+
+/// A reload, or SET: what has changed is recorded, before it is put in force here and behind it.
+pub(super) fn reload(plane: &Arc<Plane>, before: &Snapshot, after: &Snapshot) {
+    let changes = config_changes::between(before, after);
+    let record = || {
+        if !changes.is_empty() {
+            plane.audit.post(|| Event::Config(changes.clone().into()));
+        }
+    };
+    let was_on = plane.audit.is_on();
+    if was_on {
+        record();
+    }
+    if let Err(error) = put_in_force(plane, &after.settings) {
+        tracing::error!("{error}");
+    }
+    if !was_on && plane.audit.is_on() {
+        record();
+        let plane = Arc::clone(plane);
+        tasks::spawn("audit", "process", async move { tell_of_sessions(&plane).await });
+    }
+}
+
+/// Who had logged in before the log was turned on.
+async fn tell_of_sessions(plane: &Plane) {
+    for answer in plane.ask_all(|| Command::Clients).await {
+        let Answer::Clients(rows) = answer else { continue };
+        for row in rows {
+            plane.audit.post(|| {
+                Event::Login(Box::new(Login {
+                    who: row.identity.who(),
+                    pool_user: plane.pool_user(&row.identity),
+                    application_name: Arc::clone(&row.application_name),
+                    took: Default::default(),
+                    replication: row.identity.replication.text(),
+                    is_earlier: true,
+                }))
+            });
+        }
+    }
+}
+
+/// The process ends: what is left is written.
+pub(super) fn end(audit: &Audit) {
+    audit.post(|| Event::Stop);
+    audit.flush();
+}

@@ -1,0 +1,92 @@
+//! What the audit log hears of a client of the console: each command, and its leaving.
+//!
+//! Never a secret: of a setting that may hold one its name alone, of a text that nobody understands nothing.
+
+use super::super::grammar::{Order, Shutdown};
+use super::reply::Reply;
+use super::{End, Session};
+use crate::audit::{Event, Logout, Totals};
+use crate::base::Micros;
+use crate::config::Setting;
+
+/// What a text is called that is no command.
+pub(super) const NO_COMMAND: &str = "(not understood)";
+
+impl Session {
+    /// A command was answered, or is about to be.
+    pub(super) fn record(&self, command: Option<&Order>, reply: &Reply) {
+        self.console.status.plane.audit.post(|| {
+            let error = match reply {
+                Reply::Error { .. } if command.is_none() => Some(NO_COMMAND.into()),
+                Reply::Error { text, .. } => Some(text.as_str().into()),
+                _ => None,
+            };
+            let command = command.map_or_else(|| NO_COMMAND.to_owned(), words);
+            Event::Console { who: Box::new(self.identity.who()), command: command.into(), error }
+        });
+    }
+
+    /// The client has left.
+    pub(super) fn record_end(&self, end: &End, began: Micros) {
+        let plane = &self.console.status.plane;
+        plane.audit.post(|| {
+            let now = plane.now();
+            Event::Logout(Box::new(Logout {
+                who: self.identity.who(),
+                reason: end.reason.as_str().into(),
+                at: now,
+                duration: now.since(began),
+                totals: Totals::default(),
+            }))
+        });
+    }
+}
+
+/// A command as it may be shown.
+fn words(order: &Order) -> String {
+    let of = |verb: &str, name: &Option<String>| match name {
+        Some(name) => format!("{verb} {name}"),
+        None => verb.to_owned(),
+    };
+    match order {
+        Order::Show(shown) => format!("SHOW {}", shown.name.to_uppercase()),
+        Order::Set { key, .. } if Setting::named(key).is_none_or(Setting::may_hold_secret) => {
+            format!("SET {key} = (hidden)")
+        }
+        Order::Set { key, value } => format!("SET {key} = {value}"),
+        Order::Reload => "RELOAD".to_owned(),
+        Order::Pause(name) => of("PAUSE", name),
+        Order::Resume(name) => of("RESUME", name),
+        Order::Suspend => "SUSPEND".to_owned(),
+        Order::Kill(name) => of("KILL", name),
+        Order::KillClient(id) => format!("KILL_CLIENT {id}"),
+        Order::Disable(name) => format!("DISABLE {name}"),
+        Order::Enable(name) => format!("ENABLE {name}"),
+        Order::Reconnect(name) => of("RECONNECT", name),
+        Order::WaitClose(name) => of("WAIT_CLOSE", name),
+        Order::IamRefresh(name) => of("IAM REFRESH", name),
+        Order::Shutdown(Shutdown::Immediate) => "SHUTDOWN".to_owned(),
+        Order::Shutdown(Shutdown::WaitForServers) => "SHUTDOWN WAIT_FOR_SERVERS".to_owned(),
+        Order::Shutdown(Shutdown::WaitForClients) => "SHUTDOWN WAIT_FOR_CLIENTS".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::grammar::parse;
+    use super::*;
+
+    #[test]
+    fn a_command_is_told_and_no_secret_of_it() {
+        for (text, told) in [
+            ("show pools;", "SHOW POOLS"),
+            ("SET pool_mode = 'session'", "SET pool_mode = session"),
+            ("SET auth_ldap_options = 'ldapbindpasswd=sesame'", "SET auth_ldap_options = (hidden)"),
+            ("SET sesame = 'open'", "SET sesame = (hidden)"),
+            ("kill shop", "KILL shop"),
+            ("SHUTDOWN WAIT_FOR_CLIENTS", "SHUTDOWN WAIT_FOR_CLIENTS"),
+        ] {
+            assert_eq!(words(&parse(text).unwrap()), told);
+        }
+    }
+}

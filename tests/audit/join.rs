@@ -1,0 +1,119 @@
+//! Every transaction of PostgreSQL's log belongs to exactly one session of the audit log, by the queries of
+//! docs/audit.md.
+
+use crate::common::raw::Raw;
+use crate::common::{postgres, programs, wait_until};
+use crate::lines::{audited, file, hold_to_schema, of, text};
+use std::process::Command;
+
+/// Tenants: a database each, half of them with session pooling.
+const TENANTS: usize = 6;
+const CLIENTS: usize = 4;
+const TRANSACTIONS: usize = 100;
+
+/// The block of docs/audit.md behind `<!-- {name} -->`.
+fn example(name: &str) -> String {
+    let page = std::fs::read_to_string(programs::in_repository("docs/audit.md")).expect("is there");
+    let (_, rest) =
+        page.split_once(&format!("<!-- {name} -->\n```")).unwrap_or_else(|| panic!("{name} is there"));
+    let (_, block) = rest.split_once('\n').expect("the block begins");
+    block.split("\n```").next().expect("the block ends").to_owned()
+}
+
+fn work(port: u16, tenant: usize, client: usize) {
+    let (database, name) = (format!("tenant{tenant}"), format!("tenant{tenant}-client{client}"));
+    let parameters = [("user", "app"), ("database", &*database), ("application_name", &*name)];
+    let mut session = Raw::log_in_with(port, &parameters);
+    for number in 0..TRANSACTIONS {
+        let sql = format!("select 'by {name}', {number}");
+        if number % 3 == 0 {
+            assert!(session.simple(&sql).errors.is_empty());
+        } else {
+            session.simple("begin");
+            assert!(session.simple(&sql).errors.is_empty());
+            session.simple(if number % 3 == 1 { "commit" } else { "rollback" });
+        }
+    }
+}
+
+#[test]
+fn every_transaction_of_postgresqls_log_is_of_exactly_one_session() {
+    let postgres = postgres();
+    for setting in ["log_line_prefix = '%m|%p|%a|'", "log_timezone = 'UTC'", "log_min_duration_statement = 0"]
+    {
+        postgres.psql("postgres", &format!("alter system set {setting}"));
+    }
+    postgres.psql("postgres", "select pg_reload_conf()");
+    let mut setup = audited().set("default_pool_size", 3);
+    for tenant in 0..TENANTS {
+        let mode = if tenant % 2 == 0 { "transaction" } else { "session pool_size=10" };
+        setup = setup.database(&format!("tenant{tenant}"), &format!("dbname=app pool_mode={mode}"));
+    }
+    let pooler = setup.start();
+    let port = pooler.port;
+    std::thread::scope(|scope| {
+        for tenant in 0..TENANTS {
+            for client in 0..CLIENTS {
+                scope.spawn(move || work(port, tenant, client));
+            }
+        }
+    });
+    wait_until("all have left", || of(&text(&pooler), "logout").len() == TENANTS * CLIENTS);
+    postgres.psql("postgres", "alter system reset log_min_duration_statement");
+    postgres.psql("postgres", "select pg_reload_conf()");
+    hold_to_schema(&file(&pooler));
+
+    let copy = |from: &std::path::Path, table: &str| {
+        let copy = format!(
+            "\\copy {table} from '{}' with (format csv, quote e'\\x01', delimiter e'\\x02')",
+            from.display()
+        );
+        postgres.psql("postgres", &copy)
+    };
+    postgres.psql("postgres", &example("tables"));
+    copy(&file(&pooler), "audit");
+    let log = std::fs::read(postgres.socket_directory().join("log")).expect("is there");
+    let ours: String = String::from_utf8_lossy(&log)
+        .lines()
+        .filter(|line| line.contains("|LOG:  duration: "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let of_log = pooler.directory().join("postgres.log");
+    std::fs::write(&of_log, ours).expect("the directory is ours");
+    copy(&of_log, "pg_log_lines (line)");
+    postgres.psql("postgres", &example("views"));
+
+    let count = |sql: &str| -> usize { postgres.psql("postgres", sql).parse().expect("a count") };
+    let expected = TENANTS * CLIENTS * TRANSACTIONS;
+    assert_eq!(count("select count(*) from transactions"), expected);
+    let selects = "from pg_log where statement like 'select ''by %'";
+    assert_eq!(count(&format!("select count(*) {selects}")), expected);
+    let of_clients = "from pg_log where application_name like 'tenant%' and statement not like 'SET %' \
+        and statement <> 'DISCARD ALL'";
+    let all = count(&format!("select count(*) {of_clients}"));
+    assert!(all > expected);
+    let joined = format!(
+        "select number, (select count(distinct j.session) from joined_once j where j.number = l.number) as sessions \
+         from (select number {of_clients}) l"
+    );
+    postgres.psql("postgres", "create table joined_once as select * from joined");
+    assert_eq!(count(&format!("select count(*) from ({joined}) x where sessions = 1")), all);
+    // It is the right one: the text says who it was.
+    let wrong = "select count(*) from joined_once where statement like 'select ''by %' \
+        and statement not like 'select ''by ' || application_name || '%'";
+    assert_eq!(count(wrong), 0);
+    // By time and process alone all are found, too, most of them without doubt.
+    let by_time = "select count(*) from pg_log l where statement like 'select ''by %' and not exists \
+        (select from transactions t where t.pid = l.pid and l.at between t.begin_at - interval '5 ms' \
+        and t.end_at + interval '100 ms')";
+    assert_eq!(count(by_time), 0);
+
+    let pid = postgres.psql("postgres", "select pid from transactions limit 1");
+    let at = postgres.psql(
+        "postgres",
+        &format!("select max(line->>'end') from audit where line->'server'->>'pid' = '{pid}'"),
+    );
+    let script = example("jq").replace("audit.log", &file(&pooler).display().to_string());
+    let told = programs::run(Command::new("sh").args(["-c", &script]).env("PID", &pid).env("AT", at.trim()));
+    assert!(told.contains("tenant"), "jq finds the session and its names: {told}");
+}

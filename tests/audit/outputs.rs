@@ -1,0 +1,169 @@
+//! Where lines go, and what becomes of them and of clients where they cannot go there.
+
+use crate::common::raw::Raw;
+use crate::common::{Pooler, page, programs, wait_until};
+use crate::lines::{audited, field, file, hold_to_schema, of, text, wait_for};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+fn mkfifo(pooler: &Pooler) {
+    let path = pooler.directory().join("fifo");
+    programs::run(Command::new("mkfifo").args(["-m", "666"]).arg(path));
+}
+
+fn dropped(pooler: &Pooler) -> f64 {
+    page::value(pooler.page_port(), "pgweir_audit_records_dropped_total").unwrap_or_default()
+}
+
+#[test]
+fn a_rotated_file_is_opened_anew_by_sighup_and_no_line_is_lost() {
+    let pooler = audited().start();
+    let mut client = pooler.client();
+    client.simple("select 1");
+    wait_for(&pooler, "transaction", 1);
+    let mode = std::fs::metadata(file(&pooler)).expect("is there").permissions().mode();
+    assert_eq!(mode & 0o137, 0, "for its owner and group alone: {mode:o}");
+    let rotated = pooler.directory().join("audit.log.1");
+    std::fs::rename(file(&pooler), &rotated).expect("the directory is ours");
+    client.simple("select 2");
+    pooler.signal("HUP");
+    wait_for(&pooler, "start", 1);
+    client.simple("select 3");
+    wait_for(&pooler, "transaction", 1);
+    let old = std::fs::read_to_string(&rotated).expect("is there");
+    let told = [old, text(&pooler)].concat();
+    let numbers: Vec<_> = of(&told, "transaction").iter().map(|line| field(line, "txn").to_owned()).collect();
+    assert_eq!(numbers, ["1", "2", "3"]);
+    let seqs: Vec<u64> = told.lines().map(|line| field(line, "seq").parse().expect("a number")).collect();
+    assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "no gap: {seqs:?}");
+    hold_to_schema(&file(&pooler));
+}
+
+#[test]
+fn a_full_disk_loses_lines_counts_them_and_is_told_once() {
+    let mut pooler = audited().with_page().set("audit_file", "/dev/full").start();
+    let mut client = pooler.client();
+    for _ in 0..50 {
+        client.simple("select 1");
+    }
+    pooler.wait_for_log("could not write to the audit log: No space left on device");
+    wait_until("they are counted", || dropped(&pooler) >= 50.0);
+    assert_eq!(pooler.log().matches("could not write to the audit log").count(), 1);
+    pooler.rewrite(|setup| setup.set("audit_file", "audit.log"));
+    pooler.signal("HUP");
+    let told: f64 = field(&wait_for(&pooler, "dropped", 1)[0], "count").parse().expect("a number");
+    assert!(told >= 50.0 && (told - dropped(&pooler)).abs() < 1.0, "{told}");
+    client.simple("select 1");
+    assert_eq!(field(&wait_for(&pooler, "transaction", 1)[0], "txn"), "51");
+    hold_to_schema(&file(&pooler));
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_holds_up_nobody_and_what_is_missing_is_told() {
+    let pooler = audited().with_page().set("audit_queue", "64 kB").start();
+    mkfifo(&pooler);
+    assert_eq!(pooler.ask("set audit_file = 'fifo'").errors, Vec::<String>::new());
+    let mut client = pooler.client();
+    wait_until("there is no room", || {
+        for _ in 0..200 {
+            assert_eq!(client.simple("select 1").rows.len(), 1);
+        }
+        dropped(&pooler) > 0.0
+    });
+    pooler.wait_for_log("the audit log takes no records: nobody reads it");
+    let mut fifo =
+        File::options().read(true).write(true).open(pooler.directory().join("fifo")).expect("ours");
+    let (mut read, mut part) = (Vec::new(), vec![0; 65_536]);
+    wait_until("what is missing is told", || {
+        let bytes = fifo.read(&mut part).expect("there is more, or more will come");
+        read.extend_from_slice(&part[..bytes]);
+        client.simple("select 1");
+        String::from_utf8_lossy(&read).contains("\"event\":\"dropped\"")
+    });
+    let whole = read.iter().rposition(|byte| *byte == b'\n').expect("there are lines") + 1;
+    let kept = pooler.directory().join("of-fifo");
+    std::fs::write(&kept, &read[..whole]).expect("the directory is ours");
+    hold_to_schema(&kept);
+    pooler.wait_for_log("the audit log is written again");
+}
+
+/// With `block`: no transaction begins that could not be told of, whoever waits goes on when there is room,
+/// and every one is told of.
+fn blocks(mode: &str) {
+    let pooler = audited()
+        .with_page()
+        .set("audit_queue", "4 kB")
+        .set("audit_overflow", "block")
+        .set("pool_mode", mode)
+        .set("workers", 1)
+        .start();
+    mkfifo(&pooler);
+    assert_eq!(pooler.ask("set audit_file = 'fifo'").errors, Vec::<String>::new());
+    let port = pooler.port;
+    let (count, counted) = std::sync::mpsc::channel();
+    let busy = std::thread::spawn(move || {
+        let mut client = Raw::log_in(port, "app", "app");
+        for number in 1..=3_000_u32 {
+            assert_eq!(client.simple("select 1").rows.len(), 1);
+            count.send(number).expect("is read");
+        }
+    });
+    pooler.wait_for_log("clients wait for it (audit_overflow = block)");
+    let done = || counted.try_iter().last();
+    wait_until("it stands", || done().is_none());
+    assert!(!busy.is_finished());
+    let console = pooler.ask("show version");
+    assert!(console.errors.is_empty(), "the console needs no room: {console:?}");
+    let mut fifo =
+        File::options().read(true).write(true).open(pooler.directory().join("fifo")).expect("ours");
+    let (mut read, mut part) = (Vec::new(), vec![0; 65_536]);
+    wait_until("all are told of", || {
+        let bytes = fifo.read(&mut part).expect("there is more, or more will come");
+        read.extend_from_slice(&part[..bytes]);
+        of(&String::from_utf8_lossy(&read), "logout").len() == 1
+    });
+    busy.join().expect("every query was answered");
+    let told = String::from_utf8_lossy(&read).into_owned();
+    let numbers: Vec<u32> =
+        of(&told, "transaction").iter().map(|line| field(line, "txn").parse().expect("a number")).collect();
+    assert_eq!(numbers, (1..=3_000).collect::<Vec<_>>());
+    assert_eq!((of(&told, "dropped").len(), dropped(&pooler)), (0, 0.0));
+}
+
+#[test]
+fn with_block_no_transaction_begins_that_could_not_be_told_of() {
+    blocks("transaction");
+}
+
+#[test]
+fn with_block_a_session_waits_between_its_transactions() {
+    blocks("session");
+}
+
+#[test]
+fn standard_output_gets_lines_and_its_end_holds_up_nobody() {
+    let pooler = audited().set("audit_log", "stdout").set("logfile", "own.log").start();
+    pooler.client().simple("select 1");
+    wait_until("the login is told", || of(&pooler.log(), "login").len() == 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_refuses_the_start_and_a_reload_keeps_the_one_before() {
+    let mut refused = audited().set("audit_file", "/nonexistent/audit.log").launch();
+    assert!(!refused.wait().success());
+    assert!(
+        refused.log().contains("FATAL could not open the audit log /nonexistent/audit.log"),
+        "{}",
+        refused.log()
+    );
+    let mut pooler = audited().start();
+    pooler.rewrite(|setup| setup.set("audit_file", "/nonexistent/audit.log"));
+    pooler.signal("HUP");
+    pooler.wait_for_log("could not open the audit log /nonexistent/audit.log");
+    pooler.client().simple("select 1");
+    wait_for(&pooler, "transaction", 1);
+    let none = pooler.ask("set audit_file = ''");
+    assert!(none.errors[0].contains("audit_log=file requires audit_file"), "{none:?}");
+}
