@@ -98,8 +98,7 @@ impl Audit {
     }
 
     fn begin(&self) -> io::Result<()> {
-        let context =
-            Context { start_id: self.start_id, epoch_us: 0, statements: Statements::default() };
+        let context = Context { start_id: self.start_id, epoch_us: 0, statements: Statements::default() };
         let writer = Writer::new(Arc::clone(&self.shared), context);
         let thread = std::thread::Builder::new().name(WRITER.into()).spawn(move || {
             // A pooler that was told to leave a trace must not go on without.

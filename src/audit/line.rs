@@ -55,7 +55,10 @@ impl Context {
     fn line(&self, out: &mut String, seq: u64, at: Micros, event: &str, fill: impl FnOnce(&mut Object<'_>)) {
         let mut object = Object::begin(out);
         object.bare("v", SCHEMA_VERSION).plain("ts", self.time(at));
-        object.plain("process", format_args!("{:08x}", self.start_id.0)).bare("seq", seq).plain("event", event);
+        object
+            .plain("process", format_args!("{:08x}", self.start_id.0))
+            .bare("seq", seq)
+            .plain("event", event);
         fill(&mut object);
         object.end();
         out.push('\n');

@@ -245,7 +245,9 @@ mod tests {
     proptest! {
         /// Whatever the text: it ends, and a literal that stands alone is never shown.
         #[test]
-        fn a_literal_is_never_shown(before in "[ -~\\n]{0,40}", inside in "[a-z]{6,12}", behind in "\\PC{0,40}") {
+        fn a_literal_is_never_shown(
+            before in "[ -~\\n]{0,40}", inside in "[a-z]{6,12}", behind in "\\PC{0,40}"
+        ) {
             redact(&format!("{before}{behind}"));
             let quoted = inside.replace('\'', "''");
             let sql = format!("select a, '{quoted}' from t where {behind}");

@@ -93,8 +93,8 @@ fn every_transaction_of_postgresqls_log_is_of_exactly_one_session() {
     let all = count(&format!("select count(*) {of_clients}"));
     assert!(all > expected);
     let joined = format!(
-        "select number, (select count(distinct j.session) from joined_once j where j.number = l.number) as sessions \
-         from (select number {of_clients}) l"
+        "select number, (select count(distinct j.session) from joined_once j \
+         where j.number = l.number) as sessions from (select number {of_clients}) l"
     );
     postgres.psql("postgres", "create table joined_once as select * from joined");
     assert_eq!(count(&format!("select count(*) from ({joined}) x where sessions = 1")), all);

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, lowest first; a room imports only rooms before it.
 const RANK: &[&str] = &[
-    "base", "wire", "config", "auth", "identity", "stats", "tasks", "audit", "core", "io", "tls", "worker", "iam",
-    "control", "clients", "servers", "status", "console", "observe", "boot",
+    "base", "wire", "config", "auth", "identity", "stats", "tasks", "audit", "core", "io", "tls", "worker",
+    "iam", "control", "clients", "servers", "status", "console", "observe", "boot",
 ];
 
 /// Rooms that import less than their rank would let them.
