@@ -93,7 +93,10 @@ fn the_order_is_show_configs() {
             "audit_overflow",
             "audit_queue",
             "audit_statements",
-            "audit_redact"
+            "audit_redact",
+            "emf_interval",
+            "emf_file",
+            "emf_pooler"
         ]
     );
     let mut sorted = names[..ours].to_vec();

@@ -7,14 +7,14 @@ use crate::base::limits::AUDIT_TEXT_BYTES_MAX;
 use std::fmt::{Display, Write as _};
 
 /// An object that is being written.
-pub(super) struct Object<'a> {
+pub(crate) struct Object<'a> {
     out: &'a mut String,
     is_empty: bool,
 }
 
 impl<'a> Object<'a> {
     /// Begins one at the end of `out`.
-    pub(super) fn begin(out: &'a mut String) -> Self {
+    pub(crate) fn begin(out: &'a mut String) -> Self {
         out.push('{');
         Self { out, is_empty: true }
     }
@@ -28,14 +28,14 @@ impl<'a> Object<'a> {
     }
 
     /// A text.
-    pub(super) fn text(&mut self, name: &str, value: &str) -> &mut Self {
+    pub(crate) fn text(&mut self, name: &str, value: &str) -> &mut Self {
         self.name(name);
         quote(self.out, value);
         self
     }
 
     /// A text, or `null`.
-    pub(super) fn text_or_null(&mut self, name: &str, value: Option<&str>) -> &mut Self {
+    pub(crate) fn text_or_null(&mut self, name: &str, value: Option<&str>) -> &mut Self {
         match value {
             Some(value) => self.text(name, value),
             None => self.bare(name, "null"),
@@ -43,21 +43,21 @@ impl<'a> Object<'a> {
     }
 
     /// A number or a truth value.
-    pub(super) fn bare(&mut self, name: &str, value: impl Display) -> &mut Self {
+    pub(crate) fn bare(&mut self, name: &str, value: impl Display) -> &mut Self {
         self.name(name);
         let _ = write!(self.out, "{value}"); // a String takes all
         self
     }
 
     /// A text that is displayed, and has neither quotes nor control characters.
-    pub(super) fn plain(&mut self, name: &str, value: impl Display) -> &mut Self {
+    pub(crate) fn plain(&mut self, name: &str, value: impl Display) -> &mut Self {
         self.name(name);
         let _ = write!(self.out, "\"{value}\""); // a String takes all
         self
     }
 
     /// An object within.
-    pub(super) fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) -> &mut Self {
+    pub(crate) fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) -> &mut Self {
         self.name(name);
         let mut inner = Object::begin(self.out);
         fill(&mut inner);
@@ -66,7 +66,7 @@ impl<'a> Object<'a> {
     }
 
     /// A list of objects within.
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         name: &str,
         items: impl IntoIterator<Item = T>,
@@ -87,7 +87,7 @@ impl<'a> Object<'a> {
     }
 
     /// Ends it.
-    pub(super) fn end(self) {
+    pub(crate) fn end(self) {
         self.out.push('}');
     }
 }

@@ -257,3 +257,6 @@ fn told_credentials(line: &mut Object<'_>, told: &Credentials) {
     line.text_or_null("expires", expires.map(|time| time.to_string()).as_deref());
     line.text_or_null("error", told.error.as_deref());
 }
+
+#[cfg(test)]
+mod tests;

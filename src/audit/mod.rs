@@ -19,6 +19,7 @@ mod writer;
 
 pub use audit::{Audit, AuditOrder};
 pub use event::{Change, Credentials, Event, Login};
+pub(crate) use json::Object;
 pub use line::Statements;
 pub use output::{Output, Target};
 pub use record::{

@@ -92,7 +92,7 @@ impl Output {
     ///
     /// # Errors
     /// The system's: it takes none of them now.
-    pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+    pub fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
             Kind::File(file) => file.write(lines),
             Kind::Pipe(file) => {

@@ -92,11 +92,12 @@ impl Writer {
     }
 
     fn obey(&mut self, order: Order) {
+        while self.take_records() && self.write() {}
+        self.write();
         // What an output that is stuck has taken of a line is written again, whole, to the next.
         let begun = self.batch.text.as_bytes()[..self.batch.written].iter().rposition(|byte| *byte == b'\n');
         self.batch.written = begun.map_or(0, |end| end + 1);
         if order.output.is_none() {
-            self.write();
             self.drop_batch();
         }
         self.overflow = order.overflow;

@@ -15,6 +15,7 @@ use crate::console::{self, Console};
 use crate::control::{LauncherReceiver, Plane, Policy, WorkerSet};
 use crate::core::{Note, StatementRegistry};
 use crate::io::{Clock, listener};
+use crate::observe;
 use crate::observe::log::{self, Log};
 use crate::observe::sink::Stderr;
 use crate::observe::{Scrape, http};
@@ -156,6 +157,9 @@ fn serve(
     let acceptors = runtime.block_on(async {
         servers.begin();
         begin_tasks(&servers, &console, launcher, console_logins);
+        let figures = Arc::clone(&status);
+        let write_emf = move || observe::write_emf(Arc::clone(&figures));
+        tasks::spawn("EMF", "process", tasks::keep("the writer of metrics for CloudWatch", write_emf));
         serve_metrics(settings, status, log).await?;
         let mut acceptors = listen(&clients, settings, inherited)?;
         tracing::info!("process up: {}, tokio, rustls, {} workers", VERSION, workers.handles.len());

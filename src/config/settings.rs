@@ -294,4 +294,10 @@ settings! {
     audit_redact: bool = "1", Reload, Active,
         "1: literals in texts of audit_statements become `?`; 0: only where the text has a word like \
          PASSWORD.";
+    emf_interval: Seconds = "0", Reload, Active,
+        "Seconds between lines of figures for CloudWatch, in its embedded metric format; 0: there are none.";
+    emf_file: Text = "", Reload, Active,
+        "File that these lines are appended to; nothing: standard output.";
+    emf_pooler: Text = "", Reload, Active,
+        "What these lines call this pooler (dimension Pooler); nothing: the host's name.";
 }

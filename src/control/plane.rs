@@ -18,7 +18,7 @@ use super::rounds::Rounds;
 use super::server_secrets::ServerSecrets;
 use crate::audit::Audit;
 use crate::base::{Micros, SessionId, StartId, WorkerId};
-use crate::config::PoolRules;
+use crate::config::{CONSOLE_DATABASE, PoolRules};
 use crate::core::{Answer, ClientIdentity, Command, Gate, PoolShare, StatementRegistry};
 use crate::io::Clock;
 use crate::wire::TrackedNames;
@@ -226,6 +226,9 @@ impl Plane {
 
     /// As whom servers are logged in to for such a client; `None` for the console.
     pub fn pool_user(&self, client: &ClientIdentity) -> Option<Arc<str>> {
+        if &*client.database == CONSOLE_DATABASE {
+            return None;
+        }
         let database = self.policy.load().snapshot.database(&client.database)?;
         Some(database.user.clone().unwrap_or_else(|| Arc::clone(&client.user)))
     }

@@ -3,6 +3,7 @@
 //! Never takes a lock that the data plane takes; never waits for a reader.
 
 mod accept;
+mod emf;
 mod gzip;
 pub mod http;
 pub mod line;
@@ -13,6 +14,7 @@ mod scrape;
 pub mod sink;
 mod system;
 
+pub(crate) use emf::run as write_emf;
 pub(crate) use scrape::Scrape;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod emf;
 mod events;
 mod join;
 mod lines;

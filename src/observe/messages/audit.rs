@@ -30,6 +30,11 @@ pub(super) const AUDIT: &[Message] = &[
         "A pipe, a FIFO or syslog has had no room for two seconds. Told once, until it is written again.",
         "Look at who reads it; or name another output and reload.",
     ),
+    error(
+        "could not write metrics for CloudWatch: {error}",
+        "Lines of `emf_interval` are missing. Told once, until one is written again.",
+        "Look at `emf_file`, or at who reads standard output.",
+    ),
     log("the audit log is written again", "What was said before is over.", NONE),
     text(
         "the writer of the audit log has panicked",
