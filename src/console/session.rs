@@ -13,7 +13,7 @@ use super::control::{Goal, Refused};
 use super::grammar::{self, Order, Refusal, Shutdown};
 use super::request::{self, Request};
 use super::tables::{self, Access, Shown, Source};
-use crate::base::{limits, log_about};
+use crate::base::limits;
 use crate::clients::{ConsoleLogin, ConsoleStream, Rights};
 use crate::control::{ConsoleClient, KeyHolder, Phase};
 use crate::core::ClientIdentity;
@@ -350,22 +350,6 @@ impl Session {
     fn kill_in_login_plane(&self, id: u64) -> bool {
         let status = &self.console.status;
         status.plane.console_clients.kill(id) || status.clients.logins.kill(id)
-    }
-
-    fn log_error(&self, text: &str) {
-        if self.console.status.plane.policy.load().snapshot.settings.log_pooler_errors {
-            log_about!(warn, self.identity.about(), "pooler error: {text}");
-        }
-    }
-
-    fn log_end(&self, end: &End, age: u64) {
-        let reason = &end.reason;
-        if self.console.status.plane.policy.load().snapshot.settings.log_disconnections {
-            log_about!(info, self.identity.about(), "closing because: {reason} (age={age}s)");
-        }
-        if end.told {
-            self.log_error(reason);
-        }
     }
 
     /// The last words; waits a little for the client to take them, since closing a socket with

@@ -1,4 +1,4 @@
-//! What the audit log hears of a client of the console: each command, and its leaving.
+//! What the log and the audit log hear of a client of the console: errors, each command, and its leaving.
 //!
 //! Never a secret: of a setting that may hold one its name alone, of a text that nobody understands nothing.
 
@@ -6,13 +6,29 @@ use super::super::grammar::{Order, Shutdown};
 use super::reply::Reply;
 use super::{End, Session};
 use crate::audit::{Event, Logout, Totals};
-use crate::base::Micros;
+use crate::base::{Micros, log_about};
 use crate::config::Setting;
 
 /// What a text is called that is no command.
 pub(super) const NO_COMMAND: &str = "(not understood)";
 
 impl Session {
+    pub(super) fn log_error(&self, text: &str) {
+        if self.console.status.plane.policy.load().snapshot.settings.log_pooler_errors {
+            log_about!(warn, self.identity.about(), "pooler error: {text}");
+        }
+    }
+
+    pub(super) fn log_end(&self, end: &End, age: u64) {
+        let reason = &end.reason;
+        if self.console.status.plane.policy.load().snapshot.settings.log_disconnections {
+            log_about!(info, self.identity.about(), "closing because: {reason} (age={age}s)");
+        }
+        if end.told {
+            self.log_error(reason);
+        }
+    }
+
     /// A command was answered, or is about to be.
     pub(super) fn record(&self, command: Option<&Order>, reply: &Reply) {
         self.console.status.plane.audit.post(|| {
