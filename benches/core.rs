@@ -9,7 +9,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
-use pgweir::config::{ClientRules, PoolMode, PoolRules, SessionState, TimeoutAction};
+use pgweir::config::{ClientRules, OnDenied, OnExpired, PoolMode, PoolRules, SessionState, TimeoutAction};
 use pgweir::core::{
     CancelKey, ClientIdentity, ClientLogin, Core, DatabaseShare, Farewell, Gate, MovedServer, Net, Note,
     PoolShare, ServerIdentity, ServerLogin, StatementRegistry,
@@ -78,6 +78,9 @@ fn rules() -> PoolRules {
         log_pooler_errors: false,
         log_connections: false,
         timeout_action: TimeoutAction::Close,
+        on_expired: OnExpired::Drain,
+        expiry_grace: Micros(0),
+        on_denied: OnDenied::Drain,
     }
 }
 

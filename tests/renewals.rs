@@ -8,7 +8,7 @@
 //! does the same with the whole program.
 
 use pgweir::base::{Micros, PoolId, WorkerId, limits};
-use pgweir::config::{PoolMode, PoolRules, SessionState, TimeoutAction};
+use pgweir::config::{OnDenied, OnExpired, PoolMode, PoolRules, SessionState, TimeoutAction};
 use pgweir::core::{
     Action, Authorization, DatabaseShare, Demand, Event, Gate, Launcher, Ledger, Opening, PoolShare, Use,
     Want,
@@ -388,6 +388,9 @@ fn rules(trial: Trial) -> PoolRules {
         log_pooler_errors: false,
         log_connections: false,
         timeout_action: TimeoutAction::Close,
+        on_expired: OnExpired::Drain,
+        expiry_grace: Micros(0),
+        on_denied: OnDenied::Drain,
     }
 }
 

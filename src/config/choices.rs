@@ -4,9 +4,11 @@
 //! Words are matched whatever their case and shown as listed here. Source: PgBouncer, doc/config.md.
 
 mod audit;
+mod identity;
 mod tls;
 
 pub(crate) use audit::{AuditLog, AuditOverflow, AuditStatements};
+pub use identity::{OnDenied, OnExpired};
 pub(crate) use tls::{Tls13Suites, TlsProtocols};
 
 use super::value::{BadValue, Value, not_accepted};

@@ -35,7 +35,7 @@ pub(crate) use choices::{
     AuthType, Choice, LoadBalance, LogFormat, SslMode, Tls13Suites, TlsNegotiation, TlsProtocols,
 };
 pub use choices::{IoBackend, Workers};
-pub use choices::{PoolMode, SessionState, TimeoutAction};
+pub use choices::{OnDenied, OnExpired, PoolMode, SessionState, TimeoutAction};
 pub(crate) use ciphers::{CipherList, Curve, Curves};
 pub use database::Database;
 pub(crate) use database::{DSQL_DATABASE, Host, UserEntry};

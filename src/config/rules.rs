@@ -4,7 +4,7 @@
 //! `[users]` counts: the pool user's for what belongs to a pool, the login user's for what belongs to a
 //! client. Source: PgBouncer, doc/config.md ("Section `[databases]`", "Section `[users]`").
 
-use super::choices::{PoolMode, SessionState, TimeoutAction};
+use super::choices::{OnDenied, OnExpired, PoolMode, SessionState, TimeoutAction};
 use super::database::{Database, UserEntry};
 use super::iam::{IamIdentity, ServerAuth};
 use super::settings::Settings;
@@ -79,6 +79,12 @@ pub struct PoolRules {
     pub log_connections: bool,
     /// `timeout_action` of the pool user.
     pub timeout_action: TimeoutAction,
+    /// `identity_on_expired`.
+    pub on_expired: OnExpired,
+    /// `identity_expiry_grace`.
+    pub expiry_grace: Micros,
+    /// `identity_on_denied`.
+    pub on_denied: OnDenied,
 }
 
 impl PoolRules {
@@ -185,6 +191,9 @@ impl Snapshot {
             log_pooler_errors: global.log_pooler_errors,
             log_connections: global.log_connections,
             timeout_action: user.timeout_action.or(database.timeout_action).unwrap_or(global.timeout_action),
+            on_expired: global.identity_on_expired,
+            expiry_grace: global.identity_expiry_grace,
+            on_denied: global.identity_on_denied,
         }
     }
 

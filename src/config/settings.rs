@@ -7,8 +7,8 @@
 
 use super::choices::{AuditLog, AuditOverflow, AuditStatements};
 use super::choices::{
-    AuthDbname, AuthType, IoBackend, LogFormat, PoolMode, SessionState, SslMode, SyslogFacility,
-    TimeoutAction, Tls13Suites, TlsNegotiation, TlsProtocols, Workers,
+    AuthDbname, AuthType, IoBackend, LogFormat, OnDenied, OnExpired, PoolMode, SessionState, SslMode,
+    SyslogFacility, TimeoutAction, Tls13Suites, TlsNegotiation, TlsProtocols, Workers,
 };
 use super::ciphers::{CipherList, Curves};
 use super::iam::AllDenied;
@@ -300,4 +300,13 @@ settings! {
         "File that these lines are appended to; nothing: standard output.";
     emf_pooler: Text = "", Reload, Active,
         "What these lines call this pooler (dimension Pooler); nothing: the host's name.";
+    identity_on_expired: OnExpired = "drain", Reload, Active,
+        "What comes of a session whose client's token has expired: drain: it ends when it is in no \
+         transaction; notify: the client gets a notice, once, and the log a line; ignore: nothing.";
+    identity_expiry_grace: Seconds = "0", Reload, Active,
+        "Seconds that a session may go on behind the end of its client's token before identity_on_expired \
+         holds.";
+    identity_on_denied: OnDenied = "drain", Reload, Active,
+        "How a session ends whose principal is denied, or would not be let in any more: drain: when it is in \
+         no transaction; drop_now: at once, its query cancelled.";
 }

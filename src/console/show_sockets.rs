@@ -103,6 +103,8 @@ mod tests {
             link: Some(31),
             application_name: "psql".into(),
             prepared_statements: 2,
+            transaction_at: None,
+            ending: None,
         })
             .into()
     }

@@ -24,6 +24,8 @@ enum Due {
     Cancel(Limit),
     /// It is told that it queues.
     Notify,
+    /// Its identity has ended.
+    TenureOver,
 }
 
 impl Core {
@@ -48,6 +50,7 @@ impl Core {
                 }
                 Due::Cancel(limit) => self.cancel_over_limit(id, limit, net),
                 Due::Notify => self.notify_waiting(id, net),
+                Due::TenureOver => self.tenure_over(id, net),
             }
         }
         self.audit_links();
@@ -88,6 +91,9 @@ impl Core {
     fn client_due(&self, client: &Client, now: Micros) -> Option<Due> {
         let rules = &self.pools[client.pool].rules;
         let over = |limit, since| is_over(limit, since, now);
+        if self.is_tenure_over(client, now) {
+            return Some(Due::TenureOver);
+        }
         match client.stand {
             Stand::Idle => {
                 let idle = !client.request.running && !client.identity.internal;

@@ -28,13 +28,15 @@ mod replication;
 mod slots;
 mod socket_index;
 mod supply;
+mod tenure;
 mod worker_core;
 
 pub(crate) use admin::ClientRow;
 pub use admin::{
-    Answer, CancelFate, ClientRulesOf, ClientState, Command, PoolRow, Scope, ServerRow, ServerState,
+    Answer, CancelFate, ClientRulesOf, ClientState, Command, Judge, PoolRow, Scope, ServerRow, ServerState,
 };
 pub use bounds::Bounds;
+pub use conn::DenyReason;
 pub use load::ServerLoad;
 pub use login_handoff::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
 pub use moved_server::MovedServer;

@@ -4,6 +4,7 @@
 //! the relay in `relay/upstream.rs` and `relay/downstream.rs`, timeouts in `janitor.rs`, operators' commands
 //! in `admin/carry_out.rs`.
 
+use super::admin::Judge;
 use super::bounds::Bounds;
 use super::conn::{Client, CloseReason, Hold, Leave, Phase, Reason, Server, Stand};
 use super::login_handoff::{ClientLogin, ServerLogin};
@@ -37,6 +38,8 @@ pub struct Core {
     /// Hosts that have moved a short while ago.
     pub(in crate::core) moved_hosts: Vec<MovedHost>,
     pub(in crate::core) refusing: bool,
+    /// Who may stay, where anybody has said so.
+    pub(in crate::core) judge: Option<Judge>,
     pub(in crate::core) suspended: bool,
     pub(in crate::core) bounds: Bounds,
     /// Where a renamed frame's front is put together; kept for its memory.
@@ -89,6 +92,7 @@ impl Core {
             next_ticket: 0,
             moved_hosts: Vec::new(),
             refusing: false,
+            judge: None,
             suspended: false,
             bounds: Bounds::default(),
             scratch: Vec::new(),
@@ -153,6 +157,8 @@ impl Core {
         }
         if self.share(slot).is_removed() {
             self.disconnect(id, &Leave::Fault(Fault::DatabaseRemoved), net);
+        } else {
+            self.judge_newcomer(id, net);
         }
     }
 

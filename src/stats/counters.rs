@@ -29,6 +29,14 @@ pub struct PoolCounters {
     /// Ours: transactions (sessions, in session pooling) that were not over yet as
     /// their server's hard age came.
     pub over_age_transactions: u64,
+    /// Ours: sessions that ended because their clients' tokens had expired.
+    pub sessions_expired: u64,
+    /// Ours: sessions that ended because their principals were denied.
+    pub sessions_denied: u64,
+    /// Ours: sessions that ended because what had let them in does not any more.
+    pub sessions_unfounded: u64,
+    /// Ours: sessions that KILL_PRINCIPAL ended.
+    pub sessions_killed: u64,
     /// Ours: how old the authorizations of servers were as transactions began on them.
     pub auth_age: Ages,
     /// Ours: logins to servers. Not counted by a worker but by the login plane.
@@ -47,7 +55,8 @@ impl PoolCounters {
                 server_assignment_count, xact_count, query_count, client_bytes, server_bytes,
                 xact_time_us, query_time_us, wait_time_us, client_parse_count, server_parse_count,
                 bind_count, client_login_count, login_time_us, renewed, extended,
-                over_age_transactions;
+                over_age_transactions, sessions_expired, sessions_denied, sessions_unfounded,
+                sessions_killed;
             greatest: ;
             merge: auth_age, server_logins, xact_time, query_time, wait_time, login_time
         }

@@ -48,6 +48,8 @@ pub enum Fault {
     PamFailed,
     LoginRejected,
     NoMethod,
+    /// A principal that `deny_principals` names wants to log in.
+    LoginDenied,
     NoSuchUser,
     NoSuchDatabase {
         name: String,
@@ -100,6 +102,12 @@ pub enum Fault {
     StatementsFull,
     /// The same, of one client.
     ClientStatementsFull,
+    // --- the end of an identity
+    TokenExpired,
+    PrincipalDenied,
+    RoleNotGiven,
+    NoRuleAnyMore,
+    UserGone,
     MalformedPacket {
         name: &'static str,
     },
@@ -154,6 +162,7 @@ impl Fault {
             Self::PamFailed => "PAM authentication failed",
             Self::LoginRejected => "login rejected",
             Self::NoMethod => "no authentication method is found",
+            Self::LoginDenied => "principal is denied",
             Self::NoSuchUser => "no such user",
             Self::NoSuchDatabase { name } => return format!("no such database: {name}").into(),
             Self::DatabaseDisabled { name } => return format!("database \"{name}\" is disabled").into(),
@@ -188,13 +197,18 @@ impl Fault {
             Self::StatementTooLong => "prepared statement is too long",
             Self::StatementsFull => "prepared statements take too much memory (prepared_statements_memory)",
             Self::ClientStatementsFull => "prepared statements of one client take too much memory",
+            Self::TokenExpired => "session ended: its token has expired",
+            Self::PrincipalDenied => "session ended: its principal is denied",
+            Self::RoleNotGiven => "session ended: its role is no longer given by the mapping",
+            Self::NoRuleAnyMore => "session ended: no rule lets it in any more",
+            Self::UserGone => "session ended: its user is gone from auth_file",
             Self::MalformedPacket { name } => return format!("broken {name} packet").into(),
             Self::ServerClosed { reason } => reason,
         })
     }
 
     /// The SQLSTATE that goes with it: PgBouncer's 08P01, except for a server's own words, for servers that
-    /// cannot be had and for bounds of ours.
+    /// cannot be had, for bounds of ours and for identities that have ended.
     pub fn sqlstate(&self) -> &str {
         match self {
             Self::Relayed { sqlstate, .. } => sqlstate,
@@ -202,6 +216,12 @@ impl Fault {
             Self::StatementTooLong | Self::StatementsFull | Self::ClientStatementsFull => {
                 sqlstate::OUT_OF_MEMORY
             }
+            Self::LoginDenied
+            | Self::TokenExpired
+            | Self::PrincipalDenied
+            | Self::RoleNotGiven
+            | Self::NoRuleAnyMore
+            | Self::UserGone => sqlstate::INVALID_AUTHORIZATION,
             _ => sqlstate::PROTOCOL_VIOLATION,
         }
     }

@@ -4,9 +4,10 @@
 mod checks;
 
 use super::driver::frames_text;
+use super::identities::proven;
 use super::session::REPORTED;
 use crate::world::{client_login, nowhere, server_identity};
-use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, ServerId, WorkerId};
+use pgweir::base::{Address, ClientId, Micros, Peer, PoolId, Proof, ServerId, WorkerId};
 use pgweir::config::{ClientRules, PoolMode, PoolRules, SessionState};
 use pgweir::core::{
     Answer, Authorization, CancelKey, ClientLogin, Command, Core, DatabaseShare, Farewell, Gate, MovedServer,
@@ -80,6 +81,8 @@ pub struct Bench {
     pub authorization: Option<Authorization>,
     /// Where the next server is.
     pub remote: Address,
+    /// What the next client has proven.
+    pub proof: Proof,
     /// What the next server reports.
     pub params: ParamSet,
     kept: BTreeMap<Peer, Vec<u8>>,
@@ -104,6 +107,7 @@ impl Bench {
             now: Micros(2),
             authorization,
             remote: nowhere(),
+            proof: Proof::by("trust"),
             params: params(),
             kept: BTreeMap::new(),
         };
@@ -136,7 +140,8 @@ impl Bench {
 
     fn login_with(&self, id: ClientId, params: ParamSet) -> ClientLogin {
         let socket = 1 + u64::from(id.0);
-        client_login(socket, ["db", "user"], &self.share, params, ClientRules::default())
+        let login = client_login(socket, ["db", "user"], &self.share, params, ClientRules::default());
+        proven(login, self.proof.clone())
     }
 
     pub fn server(&mut self) -> Peer {

@@ -9,6 +9,7 @@ use super::backend::{Backend, CANCELED, Work};
 use super::driver::frames_text;
 use super::ear;
 use super::ground::{Event, Ground};
+use super::identities::{DENIED, EXPIRED, TOLD};
 use super::plan::{CLIENT_STATEMENTS_FULL, PARAMETERS_TOO_LONG, STATEMENTS_FULL};
 use super::script::{Knowledge, Manners, Script, Step};
 use super::session::{BOGUS_ZONE, Session};
@@ -36,6 +37,8 @@ pub struct Causes {
     pub bereaved: bool,
     /// An operator disconnected it.
     pub killed: bool,
+    /// Its session may be cut off for who it is, whatever it is at.
+    pub may_be_dropped: bool,
     /// Faults that any client may meet in this run: timeouts that are on, logins that fail, …
     pub common: Vec<&'static str>,
 }
@@ -63,6 +66,8 @@ pub struct SimClient {
     is_waiting: bool,
     batch_failed: bool,
     status: u8,
+    /// It has had a part of an answer, and not its ReadyForQuery.
+    is_amid_answer: bool,
     has_bogus_zone: bool,
     /// It has been told that this is the end.
     is_told: bool,
@@ -101,6 +106,7 @@ impl SimClient {
             is_waiting: false,
             batch_failed: false,
             status: b'I',
+            is_amid_answer: false,
             is_told: false,
             gives_up: false,
             at_hand: String::new(),
@@ -274,7 +280,7 @@ impl SimClient {
             answer::NOTICE_RESPONSE => {
                 let fields = ErrorFields::read(payload).expect("a notice");
                 let text = fields.message();
-                if text == "unasked" || text.starts_with("No server connection available") {
+                if text == "unasked" || text == TOLD || text.starts_with("No server connection available") {
                     return;
                 }
             }
@@ -293,6 +299,7 @@ impl SimClient {
             answer::READY_FOR_QUERY => self.status = payload[0],
             _ => {}
         }
+        self.is_amid_answer = ![answer::READY_FOR_QUERY, answer::PARAMETER_STATUS].contains(&tag);
         assert!(!self.is_told, "client {} was answered after it was told that it ends", self.index);
         let canceled = (tag == answer::ERROR_RESPONSE)
             .then(|| ErrorFields::read(payload).expect("an error"))
@@ -357,6 +364,9 @@ impl SimClient {
 
     /// The pooler or the server ends the connection.
     fn fatal(&mut self, text: &str) {
+        if [EXPIRED, DENIED].contains(&text) {
+            self.check_ended_for_identity(text, self.status != b'I' || self.is_amid_answer);
+        }
         let known = match text {
             "server conn crashed?" => self.causes.bereaved,
             "admin forced disconnect" | "database removed" => self.causes.killed,

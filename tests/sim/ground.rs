@@ -61,6 +61,8 @@ pub enum Event {
     CancelTakesEffect(CancelRequest),
     /// Something from outside: an operator, a fault.
     Weather,
+    /// Whom nobody may let in changes.
+    Denials,
     /// Servers are notified.
     Notify,
     /// Entries that a reload had removed are there again: these pools' successors.

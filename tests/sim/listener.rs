@@ -74,6 +74,8 @@ struct Book {
     coming: VecDeque<u64>,
     /// Servers that their present client has said something to, and that client.
     links: BTreeMap<u64, u64>,
+    /// Clients that are to end, and since when.
+    marked: BTreeMap<u64, Micros>,
     /// Whose bytes the core looks at.
     at_hand: u64,
     /// Clients that were given some of them.
@@ -105,6 +107,7 @@ impl Listener {
             sockets: BTreeMap::new(),
             coming: VecDeque::new(),
             links: BTreeMap::new(),
+            marked: BTreeMap::new(),
             at_hand: 0,
             fed: BTreeSet::new(),
             calls: Calls::new(bounds),
@@ -129,6 +132,17 @@ impl Listener {
         let now = Micros(self.book.world.borrow().now);
         let Answer::Servers(rows) = self.ask(Command::Servers, now) else { panic!("rows are asked for") };
         rows.iter().filter_map(|row| Some((row.identity.socket_id, row.link?))).collect()
+    }
+
+    /// Takes down who is to end now; none of them may have begun a transaction since.
+    fn look_at_marks(&mut self, now: Micros) {
+        let Answer::Clients(rows) = self.ask(Command::Clients, now) else { panic!("rows are asked for") };
+        for row in rows.iter().filter(|row| row.ending.is_some()) {
+            let client = row.identity.socket_id;
+            let since = *self.book.marked.entry(client).or_insert(now);
+            let is_later = row.transaction_at.is_some_and(|began| began > since);
+            assert!(!is_later, "client {client} is to end since {since:?}, but {row:?}");
+        }
     }
 
     /// What the server makes the core hold that the client on this socket is linked to.
@@ -194,6 +208,8 @@ impl Book {
         }
         let Some(server) = self.sockets.get(&to).copied() else { return };
         if self.links.insert(server, self.at_hand) != Some(self.at_hand) {
+            let client = self.at_hand;
+            assert!(!self.marked.contains_key(&client), "client {client} begins although it is to end");
             let shared = &mut *self.world.borrow_mut();
             let is_speaking = !shared.wires[server as usize].up.is_empty();
             shared.begun.push((server, is_speaking));
@@ -378,10 +394,20 @@ impl WorkerMachine for Listener {
             WorkerEvent::Nudge(..) | WorkerEvent::CancelOver(..) | WorkerEvent::Pass => {}
         }
         self.book.log(|| format!("handles {event:.60?}"));
+        let may_mark =
+            matches!(event, WorkerEvent::Pass | WorkerEvent::Client(..) | WorkerEvent::Replication(..));
         self.listen(net, &[], |core, net| core.handle(event, now, net));
+        if may_mark {
+            self.look_at_marks(now);
+        }
     }
 
     fn command(&mut self, command: Command, now: Micros, net: &mut impl Net) -> Answer {
-        self.listen(net, &[], |core, net| core.command(command, now, net))
+        let may_mark = matches!(command, Command::Judge(..));
+        let answer = self.listen(net, &[], |core, net| core.command(command, now, net));
+        if may_mark {
+            self.look_at_marks(now);
+        }
+        answer
     }
 }

@@ -20,6 +20,7 @@ mod ear;
 mod follows;
 mod found;
 mod ground;
+mod identities;
 mod kernel;
 mod limits;
 mod listener;
@@ -35,6 +36,7 @@ mod server;
 mod session;
 mod sql;
 mod supply;
+mod tenures;
 mod tls;
 mod unasked;
 mod unauthenticated;
@@ -284,6 +286,9 @@ fn worlds_meet_what_they_assert() {
         logins::KEPT,
         replication::OWN_SERVER,
         replication::MADE_ROOM,
+        identities::EXPIRED,
+        identities::DENIED,
+        identities::DRAINS,
     ];
     let has_shown = |seed| {
         live(&WITH_FAULTS, seed, false);

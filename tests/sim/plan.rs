@@ -1,11 +1,12 @@
 //! What one run is like: everything that is drawn from the seed before it begins.
 
 use super::ground::Cuts;
+use super::identities;
 use super::kernel::Habits;
 use super::rng::Rng;
 use super::script::Manners;
 use pgweir::base::{Micros, limits};
-use pgweir::config::{ClientRules, PoolMode, PoolRules, SessionState, TimeoutAction};
+use pgweir::config::{ClientRules, OnDenied, OnExpired, PoolMode, PoolRules, SessionState, TimeoutAction};
 use pgweir::core::{Bounds, DatabaseShare, Gate};
 use std::sync::Arc;
 
@@ -14,6 +15,9 @@ pub const LOGIN_US_MAX: u64 = 10_000;
 
 /// So many of a hundred runs have connections under TLS: their cryptography takes most of their time.
 const TLS_PERCENT: u64 = 4;
+
+/// So many of a hundred runs have clients whose identities end.
+const IDENTITIES_PERCENT: u64 = 30;
 
 /// So many of a hundred runs have wires that hold more than a round reads, and clients
 /// and servers that fill them.
@@ -61,6 +65,11 @@ pub struct Plan {
     /// The core's own, or so small that every world meets them.
     pub bounds: Bounds,
     pub memory: StatementMemory,
+    /// Clients are principals, whose tokens expire and who are denied.
+    pub identities: bool,
+    pub on_expired: OnExpired,
+    pub expiry_grace: Micros,
+    pub on_denied: OnDenied,
     /// Clients work until the calm, and no server may reach its hard age.
     pub is_for_renewals: bool,
 }
@@ -94,6 +103,7 @@ impl Plan {
         let mut latest = Rng::new(later.clone().next() ^ u64::MAX);
         let mut newest = Rng::new(latest.clone().next() ^ u64::MAX);
         let mut of_limits = Rng::new(newest.clone().next() ^ u64::MAX);
+        let mut last = Rng::new(of_limits.clone().next() ^ u64::MAX);
         let cuts = cuts(rng, &mut latest);
         let timeouts = faults && rng.percent(30);
         let cancels = timeouts && of_limits.percent(60);
@@ -125,7 +135,7 @@ impl Plan {
             transaction_timeout: maybe(&mut of_limits, cancels, 150),
             timeout_action: (cancels && of_limits.percent(30)).then_some(TimeoutAction::Cancel),
         };
-        Self {
+        let mut plan = Self {
             workers: rng.range(1, 3) as usize,
             pools,
             clients: rng.range(2, 14) as u32,
@@ -146,7 +156,29 @@ impl Plan {
             calm_at_us: rng.range(200_000, 1_500_000),
             bounds: scarce(bounds(rng), faults, &mut latest),
             memory: memory(faults, &mut latest),
+            identities: false,
+            on_expired: OnExpired::Drain,
+            expiry_grace: Micros(0),
+            on_denied: OnDenied::Drain,
             is_for_renewals: false,
+        };
+        plan.draw_identities(&mut last);
+        plan
+    }
+
+    fn draw_identities(&mut self, rng: &mut Rng) {
+        self.identities = rng.percent(IDENTITIES_PERCENT);
+        if !self.identities {
+            return;
+        }
+        self.on_expired =
+            *rng.pick(&[OnExpired::Drain, OnExpired::Drain, OnExpired::Notify, OnExpired::Ignore]);
+        self.expiry_grace = *rng.pick(&[Micros(0), Micros(0), Micros(50_000)]);
+        self.on_denied = *rng.pick(&[OnDenied::Drain, OnDenied::Drain, OnDenied::DropNow]);
+        for pool in &mut self.pools {
+            pool.rules.on_expired = self.on_expired;
+            pool.rules.expiry_grace = self.expiry_grace;
+            pool.rules.on_denied = self.on_denied;
         }
     }
 
@@ -154,6 +186,7 @@ impl Plan {
     /// as their pools can bear.
     pub fn for_renewals(rng: &mut Rng) -> Self {
         let mut plan = Self::draw(rng, false);
+        plan.identities = false;
         plan.pools.truncate(2);
         let rounds = 4;
         for pool in &mut plan.pools {
@@ -243,6 +276,8 @@ impl Plan {
         add(self.bounds.parameter_bytes < limits::PARAMETERS_BYTES_MAX, PARAMETERS_TOO_LONG);
         add(self.ends_by_shutdown, "server shutting down");
         add(self.logins_fail || self.changes, "server login has been failing");
+        add(self.identities, identities::EXPIRED);
+        add(self.identities, identities::DENIED);
         faults
     }
 }
@@ -351,6 +386,9 @@ pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
         log_disconnections: true,
         log_pooler_errors: true,
         log_connections: true,
+        on_expired: OnExpired::Drain,
+        expiry_grace: Micros(0),
+        on_denied: OnDenied::Drain,
         session_state: *later.pick(&[SessionState::Pgbouncer, SessionState::Follow]),
         timeout_action: TimeoutAction::Close,
     }

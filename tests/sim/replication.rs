@@ -128,6 +128,7 @@ impl World {
         let names = [&*plan.database, &*plan.user];
         let params = server.params.clone();
         let client = client_login(replica.socket, names, &share, params, self.plan.client_rules);
+        let client = self.with_identity(client);
         let worker = self.ground.rng.below(self.drivers.len() as u64) as usize;
         let pair = Box::new((replica.socket, client, socket, server));
         self.ground.post(worker, SimMail::Replication(at, pair));

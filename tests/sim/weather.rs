@@ -136,6 +136,9 @@ impl World {
         rules.fast_close = old.fast_close;
         rules.timeout_action = old.timeout_action;
         rules.cancel_wait_timeout = old.cancel_wait_timeout;
+        rules.on_expired = old.on_expired;
+        rules.expiry_grace = old.expiry_grace;
+        rules.on_denied = old.on_denied;
         rules.endpoint = Arc::clone(&old.endpoint);
         if old.max_prepared_statements == 0 || rules.max_prepared_statements == 0 {
             rules.max_prepared_statements = old.max_prepared_statements;

@@ -6,6 +6,7 @@ use super::client::{SimClient, Stage};
 use super::driver::{Driver, Reply, Returned, SimMail};
 use super::ear;
 use super::ground::{CancelRequest, Event, Ground};
+use super::identities::Identities;
 use super::plan::Plan;
 use super::plane::SimPool;
 use super::reloads::Dns;
@@ -55,6 +56,8 @@ pub struct World {
     to_come: u32,
     /// Pools for which the launcher has decided to open a server, and has not been heard yet.
     pub to_open: Vec<usize>,
+    /// Whose sessions end, in worlds where identities do.
+    pub identities: Option<Identities>,
     /// Where clients log in, in worlds that have unauthenticated clients.
     pub door: Option<Door>,
 }
@@ -102,6 +105,7 @@ impl World {
             cancel_queues: BTreeMap::new(),
             to_come: plan.clients,
             to_open: Vec::new(),
+            identities: Identities::draw(Rng::new(seed.rotate_left(17)), &plan),
             door: Door::draw(Rng::new(seed.rotate_left(32)), &plan),
             ground,
             plan,
@@ -122,6 +126,9 @@ impl World {
         self.ground.after(0, Event::LauncherPass);
         if self.plan.faults {
             self.ground.after(500, Event::Weather);
+        }
+        if self.identities.is_some() {
+            self.ground.after(1_000, Event::Denials);
         }
         if self.door.is_some() {
             self.ground.after(0, Event::UnauthenticatedCome);
@@ -235,6 +242,7 @@ impl World {
             Event::CancelArrives(request) => self.cancel_arrives(request),
             Event::CancelTakesEffect(request) => self.cancel_takes_effect(request),
             Event::Weather => self.weather(),
+            Event::Denials => self.denials_change(),
             Event::Notify => self.notify(),
             Event::Clear(spell) => self.clear(spell),
             Event::Calm => self.calm(),
@@ -274,6 +282,9 @@ impl World {
             SimMail::Server(_, _, login) => self.server_comes(worker, login),
             _ => {}
         }
+        if let Some(identities) = &mut self.identities {
+            identities.posted(worker, &letter);
+        }
         self.drivers[worker].put(letter, &mut self.ground);
         self.ground.wake_worker(worker);
     }
@@ -312,7 +323,12 @@ impl World {
         for pool in std::mem::take(&mut self.swept[worker]) {
             self.pools[pool].looked[worker] = true;
         }
-        if self.drivers[worker].next_pass() != pass {
+        let has_passed = self.drivers[worker].next_pass() != pass;
+        if let Some(identities) = &mut self.identities {
+            identities.read(worker);
+            self.check_identities(worker, has_passed);
+        }
+        if has_passed {
             self.pools.iter_mut().for_each(|pool| pool.looked[worker] = true);
         }
     }

@@ -6,7 +6,7 @@ use super::command::{
 };
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
-use crate::core::conn::{Canceled, Client, CloseReason, Debt, Leave, Phase, Reason, Server, Stand};
+use crate::core::conn::{Canceled, Client, CloseReason, Debt, EndCause, Leave, Phase, Reason, Server, Stand};
 use crate::core::net::Net;
 use crate::core::pool::{Part, Pool, PoolSlot};
 use crate::core::slots::Slot;
@@ -56,6 +56,8 @@ impl Core {
             Command::Pools => return Answer::Pools(self.pool_rows(now)),
             Command::Stats(from) => return self.stats_from(from),
             Command::Forget(pool) => self.forget(pool),
+            Command::Judge(judge, from) => return self.judge(judge, from, net),
+            Command::KillMeant(is_meant, from) => return self.kill_meant(&is_meant, from, net),
         }
         Answer::Done
     }
@@ -337,6 +339,8 @@ impl Core {
             link: client.link().map(|server| self.servers[server].identity.socket_id),
             application_name: self.application_name(&client.params.values),
             prepared_statements: client.statements.as_ref().map_or(0, |all| all.count()),
+            transaction_at: client.request.in_xact.then_some(client.request.xact_began_at),
+            ending: client.tenure.end().map(EndCause::word),
         };
         self.clients.values().filter(|client| !client.identity.internal).map(row).collect()
     }

@@ -3,7 +3,7 @@
 use crate::audit::Tap;
 use crate::base::{Micros, PoolId};
 use crate::config::PoolRules;
-use crate::core::conn::CloseReason;
+use crate::core::conn::{CloseReason, DenyReason};
 use crate::core::login_handoff::{ClientIdentity, ServerIdentity};
 use crate::core::pool::PoolShare;
 use crate::stats::PoolCounters;
@@ -99,6 +99,12 @@ pub enum Command {
     /// SHOW STATS and the metrics page's counters: of the pools from this slot on, so many
     /// that no query waits for it.
     Stats(usize),
+    /// End the sessions that the judge gives a reason for, as `identity_on_denied` says: of the clients from
+    /// this slot on, so many that no query waits for it; and of those that come from now on. Answer: `Judged`.
+    Judge(Judge, usize),
+    /// Disconnect the clients that are meant, whatever the reason, from this slot on ("admin forced
+    /// disconnect"). Answer: `Judged`.
+    KillMeant(Judge, usize),
     /// Drop what is known of a pool that has no client and no server, its counters too.
     Forget(PoolId),
 }
@@ -112,6 +118,19 @@ impl Command {
 
 /// (login user, database) -> the rules in force.
 type RulesFn = dyn Fn(&str, &str) -> crate::config::ClientRules + Send + Sync;
+
+/// Why a client may not stay, if it may not.
+type JudgeFn = dyn Fn(&ClientIdentity) -> Option<DenyReason> + Send + Sync;
+
+/// Who may stay. Asked on the worker, so it neither waits nor takes a lock that others hold for long.
+#[derive(Clone)]
+pub struct Judge(pub Arc<JudgeFn>);
+
+impl std::fmt::Debug for Judge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Judge")
+    }
+}
 
 /// What became of a cancel request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +160,13 @@ pub enum Answer {
     Done,
     /// Whether there was such a thing here.
     Found(bool),
+    /// How many clients are to end, and the slot that comes next.
+    Judged {
+        /// So many of this slice.
+        ended: usize,
+        /// `None`: all have been looked at.
+        next: Option<usize>,
+    },
     /// Rows of clients.
     Clients(Vec<ClientRow>),
     /// What kind of client each is, and the slot that comes next.
@@ -196,6 +222,10 @@ pub struct ClientRow {
     pub application_name: Arc<str>,
     /// Named statements that it has prepared.
     pub prepared_statements: usize,
+    /// When its present transaction has begun, as SHOW STATS counts them.
+    pub transaction_at: Option<Micros>,
+    /// Why its session is to end, in a word.
+    pub ending: Option<&'static str>,
 }
 
 /// What the metrics page tells clients apart by.

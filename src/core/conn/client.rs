@@ -4,6 +4,7 @@
 use super::client_params::ClientParams;
 use super::flow_control::{Hold, Partial};
 use super::tally::Tally;
+use super::tenure::Tenure;
 use crate::base::{Micros, ServerId};
 use crate::config::ClientRules;
 use crate::core::admin::ClientState;
@@ -104,6 +105,8 @@ pub(in crate::core) struct Client {
     pub canceled: Canceled,
     /// The driver holds bytes that it does not take.
     pub blocked: bool,
+    /// Whether the session ends by itself.
+    pub tenure: Tenure,
     pub request: Request,
     pub joined_at: Micros,
     pub statements: Option<Box<ClientStatements>>,
@@ -115,6 +118,7 @@ impl Client {
     /// A client that is idle since `now`.
     pub(crate) fn new(login: ClientLogin, pool: PoolSlot, now: Micros) -> Self {
         Self {
+            tenure: Tenure::of(&login.identity.proof),
             identity: login.identity,
             pool,
             rules: login.rules,

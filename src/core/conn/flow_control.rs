@@ -31,6 +31,9 @@ pub(in crate::core) enum Reason {
     Canceling = 32,
     /// A client whose transaction the audit log has no room for.
     Unrecorded = 64,
+    /// A client whose session is to end, and that is owed the answer to the request before: the next one may
+    /// have to come to nothing.
+    Ending = 128,
 }
 
 /// The reasons that hold one peer at present.

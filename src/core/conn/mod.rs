@@ -10,8 +10,11 @@ mod flow_control;
 mod server;
 mod session_sql;
 mod tally;
+mod tenure;
 
 pub(in crate::core) use client::{Canceled, Client, Stand};
 pub(in crate::core) use close_reason::{CloseReason, Leave};
 pub(in crate::core) use flow_control::{FlowControl, Hold, Partial, Reason};
 pub(in crate::core) use server::{Debt, IDLE, Phase, Server, Task};
+pub use tenure::DenyReason;
+pub(in crate::core) use tenure::{EndCause, Tenure};

@@ -46,6 +46,12 @@ impl Core {
                 self.audit_transaction(id, client_id, Outcome::Complete);
             }
         }
+        let mode = pool.rules.mode;
+        if let Some(cause) = client.tenure.end()
+            && self.end_at_boundary(client_id, cause, id, net)
+        {
+            return;
+        }
         match mode {
             PoolMode::Statement if !idle => {
                 let fault = Fault::StatementModeTransaction;
@@ -103,6 +109,7 @@ impl Core {
         client_row.hold.lift(Reason::LinkBlocked, Peer::Client(client), net);
         client_row.hold.lift(Reason::Owed, Peer::Client(client), net);
         client_row.hold.lift(Reason::Canceling, Peer::Client(client), net);
+        client_row.hold.lift(Reason::Ending, Peer::Client(client), net);
         self.give_back(id, net);
     }
 }

@@ -25,6 +25,11 @@ impl Core {
         let mut relay = Relay::new(self, id, input, net);
         relay.server_frames();
         let consumed = relay.walk.run.end;
+        if let Some(client) = self.servers.find(id).and_then(|server| server.link())
+            && self.clients[client].hold.has(Reason::Ending)
+        {
+            self.let_on(client, net);
+        }
         if let Some(server) = self.servers.find(id)
             && let Some(client) = server.link()
             && server.expected.len() <= self.bounds.expected_max / 2

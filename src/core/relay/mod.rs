@@ -4,6 +4,7 @@
 mod boundary;
 mod context;
 mod downstream;
+mod draining;
 mod expect;
 mod held_statements;
 mod pending_replies;

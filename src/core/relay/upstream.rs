@@ -74,6 +74,12 @@ impl<N: Net> Relay<'_, N, ClientId> {
         if let Step::Gone = self.continue_frame() {
             return Step::Gone;
         }
+        if self.core.clients[self.id].tenure.end().is_some() {
+            match self.drain() {
+                Step::Next => {}
+                step => return step,
+            }
+        }
         let length_max = self.core.packet_bytes_max(self.id);
         if let Some(server) = self.core.clients[self.id].link()
             && self.core.servers[server].expected.len() >= self.core.bounds.expected_max

@@ -29,6 +29,11 @@ impl<'a> Walk<'a> {
         may
     }
 
+    /// This call does one frame more, and no other.
+    pub(crate) fn go_on_by_one(&mut self) {
+        self.frames_left = self.frames_left.min(1);
+    }
+
     /// Counts bytes that were made for what the input asks, beside itself.
     pub(crate) fn count_made(&mut self, bytes: usize) {
         self.made_left = self.made_left.saturating_sub(bytes);

@@ -4,6 +4,7 @@ mod exporter;
 mod iam;
 mod pools;
 mod process;
+mod sessions;
 
 use super::{Metric, Source, Unit};
 use crate::stats::{DatabaseLevels, Histogram, PoolCounters, PoolLevels, ProcessLevels};
@@ -65,5 +66,7 @@ const fn database(
 
 /// Every metric.
 pub fn metrics() -> impl Iterator<Item = &'static Metric> {
-    [exporter::METRICS, pools::METRICS, iam::METRICS, process::METRICS].into_iter().flatten()
+    [exporter::METRICS, pools::METRICS, iam::METRICS, sessions::METRICS, process::METRICS]
+        .into_iter()
+        .flatten()
 }

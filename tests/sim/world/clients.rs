@@ -8,7 +8,7 @@ use crate::replication::{CLOSED_AT_ONCE, accept};
 use crate::session::{BOGUS_ZONE, Session};
 use crate::wire::Remote;
 use crate::world::client_login;
-use pgweir::config::PoolMode;
+use pgweir::config::{OnDenied, PoolMode};
 use pgweir::core::Command;
 use pgweir::wire::ParamSet;
 
@@ -51,6 +51,7 @@ impl World {
         let session = Session::new(&defaults(), &values, self.plan.reports_at_once);
         let mut client = SimClient::new(index, socket, pool, session, manners, &mut self.ground);
         client.causes.common = self.plan.common_faults();
+        client.causes.may_be_dropped = is_replica || self.plan.on_denied == OnDenied::DropNow;
         if self.plan.is_for_renewals {
             client.batches = u32::MAX;
         }
@@ -66,6 +67,7 @@ impl World {
             let names = [&*plan.database, &*plan.user];
             let rules = self.plan.client_rules;
             let login = client_login(socket, names, &self.pools[pool].share, params, rules);
+            let login = self.with_identity(login);
             self.client_logs_in(pool, socket, login);
         }
         self.ground.after(0, Event::ClientTurn(index));

@@ -1,7 +1,7 @@
 //! The ledger by example.
 
 use super::*;
-use crate::config::{PoolMode, PoolRules, SessionState, TimeoutAction};
+use crate::config::{OnDenied, OnExpired, PoolMode, PoolRules, SessionState, TimeoutAction};
 use crate::core::login_handoff::Authorization;
 use crate::core::pool::{DatabaseShare, Gate, Stance};
 use crate::wire::Fault;
@@ -44,6 +44,9 @@ pub(in crate::core) fn rules() -> PoolRules {
         log_pooler_errors: false,
         log_connections: false,
         timeout_action: TimeoutAction::Close,
+        on_expired: OnExpired::Drain,
+        expiry_grace: Micros(0),
+        on_denied: OnDenied::Drain,
     }
 }
 

@@ -1,0 +1,55 @@
+//! What a client may still send whose session is to end: the rest of its transaction, one request after the
+//! other.
+//!
+//! A request that was sent behind the end of a transaction would begin another one, so none goes to the server
+//! before the one ahead of it is answered. Never waits for what the server waits for: data of a COPY pass.
+//! Source: PostgreSQL documentation, "Message Flow": "Pipelining", "COPY Operations".
+
+use super::context::{Relay, Step};
+use crate::base::{ClientId, Peer};
+use crate::core::conn::Reason;
+use crate::core::net::Net;
+use crate::core::worker_core::Core;
+use crate::wire::tags::client as tag;
+
+impl<N: Net> Relay<'_, N, ClientId> {
+    /// A client has sent something and is marked: ends it, makes it wait, or lets one frame go on.
+    #[cold]
+    pub(super) fn drain(&mut self) -> Step {
+        let Some(cause) = self.core.clients[self.id].tenure.end() else { return Step::Next };
+        if self.core.may_end(self.id) {
+            self.flush();
+            self.core.end_session(self.id, cause, self.net);
+            return Step::Gone;
+        }
+        let begins = match self.walk.rest().first() {
+            None | Some(&(tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL | tag::TERMINATE)) => false,
+            Some(_) => true,
+        };
+        if begins && self.core.is_next_held(self.id) {
+            self.flush();
+            self.core.clients[self.id].hold.add(Reason::Ending, Peer::Client(self.id), self.net);
+            return Step::Later;
+        }
+        self.walk.go_on_by_one();
+        Step::Next
+    }
+}
+
+impl Core {
+    /// Whether the next request of a marked client has to wait.
+    fn is_next_held(&self, id: ClientId) -> bool {
+        self.clients[id].link().is_some_and(|server| {
+            let server = &self.servers[server];
+            server.is_midway() && server.expected.is_settled() || server.expected.owes_ready()
+        })
+    }
+
+    /// A server has said something: its client may be let on.
+    #[cold]
+    pub(super) fn let_on(&mut self, id: ClientId, net: &mut impl Net) {
+        if !self.is_next_held(id) {
+            self.clients[id].hold.lift(Reason::Ending, Peer::Client(id), net);
+        }
+    }
+}
