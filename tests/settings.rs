@@ -96,7 +96,12 @@ fn the_order_is_show_configs() {
             "audit_redact",
             "emf_interval",
             "emf_file",
-            "emf_pooler"
+            "emf_pooler",
+            "identity_on_expired",
+            "identity_expiry_grace",
+            "identity_on_denied",
+            "deny_principals",
+            "identity_recheck"
         ]
     );
     let mut sorted = names[..ours].to_vec();

@@ -48,7 +48,8 @@ fn decide(hba: &Hba, again: &Hba) {
                     if let Some(ldap) = &rule.ldap {
                         look_up(ldap, user);
                     }
-                    let _ = rule.map.as_ref().map(|map| map.lets(user, |name| name == database));
+                    let _ =
+                        rule.map.as_ref().map(|map| map.name_for(user, |name| name == database).is_some());
                 }
             }
         }

@@ -6,12 +6,12 @@
 
 use super::Secret;
 use crate::base::limits;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Users and their secrets, in the order of their names.
+/// Users and their secrets, in the order of their names; and those of them that are gone from the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UserList(BTreeMap<Arc<str>, Arc<Secret>>);
+pub struct UserList(BTreeMap<Arc<str>, Arc<Secret>>, BTreeSet<Arc<str>>);
 
 /// Why the rest of an auth_file was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,8 +71,16 @@ impl UserList {
     /// file stays known, but nothing proves it.
     pub fn keep_users_of(&mut self, before: &Self) {
         for user in before.users() {
-            self.0.entry(user.clone()).or_insert_with(|| Arc::new(Secret::none()));
+            if !self.0.contains_key(user) {
+                self.0.insert(user.clone(), Arc::new(Secret::none()));
+                self.1.insert(user.clone());
+            }
         }
+    }
+
+    /// Whether a user was in the file, and is not any more.
+    pub fn is_gone(&self, user: &str) -> bool {
+        self.1.contains(user)
     }
 }
 

@@ -49,7 +49,25 @@ pub struct Expiry {
     pub at_epoch_s: u64,
 }
 
+impl Principal {
+    /// One that no token speaks of.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            issuer: Box::default(),
+            claims: Box::default(),
+            expiry: None,
+            timeouts: MappedTimeouts::default(),
+        }
+    }
+}
+
 impl Proof {
+    /// By this method, under a name that is good for `user`.
+    pub fn under_name(method: &'static str, name: &str, user: &str) -> Self {
+        Self { method, principal: (name != user).then(|| Arc::new(Principal::named(name))) }
+    }
+
     /// By this method, as the user alone.
     pub fn by(method: &'static str) -> Self {
         Self { method, principal: None }

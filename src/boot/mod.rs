@@ -6,6 +6,7 @@ mod args;
 mod audit;
 mod check_iam;
 mod config_changes;
+mod denials;
 mod open_files;
 mod options;
 mod orders;

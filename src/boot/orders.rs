@@ -7,6 +7,7 @@ use crate::base::limits::JANITOR_PERIOD_MS;
 use crate::config::{Choice, LogFormat, Settings};
 use crate::console::{Console, ProcessOrder, Standing};
 use crate::control::Phase;
+use crate::identity::DenyList;
 use crate::observe::log::Log;
 use crate::observe::sink::{self, Destinations, Format, Stderr, SyslogSettings};
 use crate::servers::Servers;
@@ -200,7 +201,7 @@ impl Process {
                     tracing::warn!("{warning}");
                 }
                 loaded.problems.iter().for_each(|error| tracing::error!("{error}"));
-                self.put_in_force(loaded.policy);
+                self.put_in_force(loaded.policy, loaded.denials);
                 Ok(())
             }
             Err(errors) => {
@@ -223,23 +224,30 @@ impl Process {
         let (loaded, tls_problem) = made.unwrap_or_else(|| Err(READING_FAILED.to_owned()))?;
         loaded.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         loaded.problems.iter().for_each(|error| tracing::error!("{error}"));
-        self.put_in_force(loaded.policy);
+        self.put_in_force(loaded.policy, loaded.denials);
         Ok(tls_problem.map(|error| {
             tracing::error!("{error}");
             "TLS settings could not be applied, still using old configuration".to_owned()
         }))
     }
 
-    fn put_in_force(&self, policy: crate::control::Policy) {
+    fn put_in_force(&self, policy: crate::control::Policy, denials: Option<DenyList>) {
         let settings = &policy.snapshot.settings;
         self.log.set_verbosity(verbosity(settings));
         if let Err(error) = self.log.redirect(destinations(settings, self.stderr)) {
             tracing::error!("could not open the log file {}: {error}", &*settings.logfile);
         }
-        let plane = &self.servers.plane;
+        let plane = Arc::clone(&self.servers.plane);
         let (before, after) = (plane.policy.load_full(), Arc::clone(&policy.snapshot));
         self.servers.adopt(policy);
-        audit::reload(plane, &before.snapshot, &after);
+        audit::reload(&plane, &before.snapshot, &after);
+        if let Some(denials) = denials {
+            plane.set_deny_list(denials);
+        }
+        let judging = async move {
+            plane.judge_sessions().await;
+        };
+        tasks::spawn("judging sessions", "process", judging);
     }
 }
 

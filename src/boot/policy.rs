@@ -3,6 +3,7 @@
 //! Used at the start, by a reload, by SET and by `--check`. Never changes anything that runs.
 
 use super::audit;
+use super::denials;
 use super::rules::{self, Rules};
 use crate::auth::UserList;
 use crate::auth::hba::FileError;
@@ -11,6 +12,7 @@ use crate::config::{
     AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Settings, Snapshot, read_file,
 };
 use crate::control::{ClientTls, Policy};
+use crate::identity::DenyList;
 use crate::servers::iam::entry;
 use crate::tls::files::TlsError;
 use crate::tls::{EntryTlsError, LeftOut, ServersTls, client};
@@ -27,6 +29,8 @@ pub(super) struct Loaded {
     pub problems: Vec<String>,
     /// What is doubtful in the hba and ident files, and of no use in those of authorities.
     doubts: Vec<String>,
+    /// Who is denied; `None`: the same as before.
+    pub denials: Option<DenyList>,
 }
 
 impl Loaded {
@@ -108,11 +112,12 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     };
     let tls = set_up_tls(&snapshot, before)
         .map_err(|errors| errors.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
-    let ((users, mut problems), Rules { hba, ldap, doubts }, (client_tls, server_tls)) =
-        match (of_iam.and(of_audit), users, rules, tls) {
-            (Ok(()), Ok(users), Ok(rules), Ok(tls)) => (users, rules, tls),
-            (first, users, rules, tls) => {
-                let errors = [first.err(), users.err(), rules.err(), tls.err()];
+    let denials = denials::read(&snapshot.settings);
+    let ((users, mut problems), Rules { hba, ldap, doubts }, (client_tls, server_tls), denials) =
+        match (of_iam.and(of_audit), users, rules, tls, denials) {
+            (Ok(()), Ok(users), Ok(rules), Ok(tls), Ok(denials)) => (users, rules, tls, denials),
+            (first, users, rules, tls, denials) => {
+                let errors = [first.err(), users.err(), rules.err(), tls.err(), denials.err()];
                 return Err(errors.into_iter().flatten().flatten().collect());
             }
         };
@@ -121,7 +126,7 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     let mut doubts = texts(&doubts);
     doubts.extend(left_out(client_tls.as_ref(), &server_tls, &ldap.tls.left_out));
     let policy = Policy { snapshot, users, hba, ldap, client_tls, server_tls };
-    Ok(Loaded { policy, problems, doubts })
+    Ok(Loaded { policy, problems, doubts, denials: Some(denials) })
 }
 
 /// What `SET key = value` makes of the policy in force, and why TLS stays as it was although the setting is
@@ -148,6 +153,10 @@ pub(super) fn with_setting(
         }
         _ => (Arc::clone(&before.hba), before.ldap.clone(), Vec::new()),
     };
+    let denials = match key {
+        "deny_principals" => Some(denials::read(&snapshot.settings).map_err(|errors| errors.join("; "))?),
+        _ => None,
+    };
     let names_same_users =
         |settings: &Settings| (settings.auth_file.clone(), settings.auth_type == AuthType::Pam);
     let (users, problems) =
@@ -173,7 +182,7 @@ pub(super) fn with_setting(
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
     let policy = Policy { snapshot: Arc::new(snapshot), users, hba, ldap, client_tls, server_tls };
-    Ok((Loaded { policy, problems, doubts }, why))
+    Ok((Loaded { policy, problems, doubts, denials }, why))
 }
 
 /// Whether what logins by IAM go by, or what they are worth, hangs on the setting.

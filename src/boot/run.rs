@@ -7,13 +7,14 @@ use super::args::Options;
 use super::orders::{Process, destinations, verbosity};
 use super::process::{self, PidFile};
 use super::signals::Signals;
-use super::{audit, open_files, policy, systemd};
+use super::{audit, denials, open_files, policy, systemd};
 use crate::base::{VERSION, WorkerId, limits};
 use crate::clients::{Acceptors, Clients, ConsoleLogin, Listeners, unix_path};
 use crate::config::Settings;
 use crate::console::{self, Console};
 use crate::control::{LauncherReceiver, Plane, Policy, WorkerSet};
 use crate::core::{Note, StatementRegistry};
+use crate::identity::DenyList;
 use crate::io::{Clock, listener};
 use crate::observe;
 use crate::observe::log::{self, Log};
@@ -86,7 +87,8 @@ pub(super) fn run(options: &Options) -> Result<(), Vec<String>> {
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     loaded.problems.iter().for_each(|error| tracing::error!("{error}"));
     open_files::raise_limit(&loaded);
-    let result = serve(loaded.policy, &settings, ground.inherited, stderr, &log);
+    let denied = loaded.denials.unwrap_or_default();
+    let result = serve(loaded.policy, denied, &settings, ground.inherited, stderr, &log);
     if let Err(error) = &result {
         tracing::error!(fatal = true, "{error}");
     }
@@ -129,6 +131,7 @@ fn pidfile(settings: &Settings) -> Option<&Path> {
 /// Everything that has threads.
 fn serve(
     policy: Policy,
+    denied: DenyList,
     settings: &Settings,
     inherited: Vec<OwnedFd>,
     stderr: Stderr,
@@ -148,6 +151,7 @@ fn serve(
     let (plane, launcher) = Plane::new(Arc::new(policy), WorkerSet { log: log.progress(), ..workers.set() });
     workers.connect(&plane);
     audit::begin(&plane, settings)?;
+    plane.set_deny_list(denied);
     let (clients, console_logins) = Clients::new(Arc::clone(&plane));
     let servers = Servers::new(Arc::clone(&plane));
     let status = Status::new(Arc::clone(&clients), Arc::clone(&servers));
@@ -214,6 +218,9 @@ fn begin_tasks(
     tasks::spawn("console", PROCESS, tasks::vital("the console", console_loop));
     let watch = move || Arc::clone(&watched).watch_iam();
     tasks::spawn("IAM watch", PROCESS, tasks::keep("the watch over logins by IAM", watch));
+    let plane = Arc::clone(&servers.plane);
+    let look = move || denials::watch(Arc::clone(&plane));
+    tasks::spawn("deny list", PROCESS, tasks::keep("the watch over deny_principals", look));
     let status = |line: &str| systemd::notify(&format!("STATUS={line}"));
     let count = move || Arc::clone(&shown).keep_stats(status);
     tasks::spawn("statistics", PROCESS, tasks::keep("the clock of statistics", count));

@@ -221,6 +221,7 @@ impl LoginAttempt {
         self.may_come_this_way(database.as_deref(), stream)?;
         self.take_forced_user(clients, &policy, database.as_deref())?;
         self.proof = self.prove(clients, &policy, database.as_deref(), stream).await?;
+        self.may_be_here(clients)?;
         let mut limits = policy.snapshot.client_limits(&self.user, database.as_deref());
         if self.is_on_kept_file {
             clients.tell_of_refusals();
@@ -347,6 +348,9 @@ impl LoginAttempt {
             AuthType::Any => Proof::by(Method::Any.word()),
             _ => self.prove(clients, policy, None, stream).await?,
         };
+        if !self.is_own_account() {
+            self.may_be_here(clients)?; // somebody must be able to put a list right
+        }
         let limits = (!is_admin).then(|| policy.snapshot.client_limits(&self.user, None));
         let admit = |all: &Admissions| all.admit_to_console(&self.database, &self.user, limits.as_ref());
         let admission = self.admitted(clients, admit).await?;

@@ -8,6 +8,7 @@ mod identity;
 mod tls;
 
 pub(crate) use audit::{AuditLog, AuditOverflow, AuditStatements};
+pub(crate) use identity::Recheck;
 pub use identity::{OnDenied, OnExpired};
 pub(crate) use tls::{Tls13Suites, TlsProtocols};
 

@@ -30,6 +30,7 @@ mod settings;
 mod snapshot;
 mod value;
 
+pub(crate) use choices::Recheck;
 pub(crate) use choices::{AuditLog, AuditOverflow, AuditStatements};
 pub(crate) use choices::{
     AuthType, Choice, LoadBalance, LogFormat, SslMode, Tls13Suites, TlsNegotiation, TlsProtocols,

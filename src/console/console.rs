@@ -7,7 +7,7 @@ use super::rows::Rows;
 use super::show_stats::Halves;
 use super::tables::{self, Shown, Source};
 use super::times::Moment;
-use super::{show_iam, show_pools, show_process, show_sockets, show_stats};
+use super::{show_iam, show_pools, show_process, show_sessions, show_sockets, show_stats};
 use crate::config::CONSOLE_DATABASE;
 use crate::status::Status;
 use crate::wire::encode::{self, Severity};
@@ -72,6 +72,7 @@ impl Console {
             }
             Source::Pools => show_pools::pools(self.status.pools().await),
             Source::Clients => show_sockets::rows(shown, self.status.clients().await, &moment()),
+            Source::Sessions => show_sessions::rows(self.status.sessions().await),
             Source::Servers => show_sockets::rows(shown, self.status.servers().await, &moment()),
             Source::Sockets => show_sockets::rows(shown, self.status.sockets().await, &moment()),
             Source::ActiveSockets => {

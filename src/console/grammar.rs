@@ -3,11 +3,12 @@
 //! ```text
 //! statement = WORD [WORD] [";"] | "SET" WORD ("=" | "TO") (WORD | STRING) [";"]
 //!           | "IAM" "REFRESH" [WORD] [";"]
+//!           | "KILL_PRINCIPAL" (WORD | STRING) [WORD | STRING] [";"]
 //! WORD      = [0-9A-Za-z_]+ | '"' … '"' with "" for a quote
 //! STRING    = "'" … "'" with '' for a quote
 //! ```
 //! Blanks are space, tab, carriage return and newline; keywords ignore case. Lengths are bounded as they are
-//! written, quotes included: 15 bytes of verb, 63 of argument, 255 of value. Source: PgBouncer, doc/usage.md
+//! written, quotes included: 15 bytes of verb, 63 of argument, 255 of value, 1,024 of a principal. Source: PgBouncer, doc/usage.md
 //! (Admin console) and src/admin.c (admin_parse_query()).
 
 use super::tables::{self, Shown};
@@ -18,6 +19,8 @@ const VERB_BYTES_MAX: usize = 15;
 const ARGUMENT_BYTES_MAX: usize = 63;
 /// Longest value of SET, as written.
 const VALUE_BYTES_MAX: usize = 255;
+/// Longest name of a principal, as written: an ARN, a subject.
+const PRINCIPAL_BYTES_MAX: usize = 1_024;
 /// An unknown command is told back up to here: no more than a screenful.
 const ECHO_BYTES_MAX: usize = 440;
 
@@ -36,6 +39,9 @@ pub enum Refusal {
     /// KILL_CLIENT of what is no number.
     #[error("invalid client pointer supplied")]
     NoClientId,
+    /// KILL_PRINCIPAL of nobody.
+    #[error("a principal is required")]
+    PrincipalNeeded,
 }
 
 impl Refusal {
@@ -71,6 +77,7 @@ pub enum Order {
     Suspend,
     Kill(Option<String>),
     KillClient(u64),
+    KillPrincipal { name: String, issuer: Option<String> },
     Disable(String),
     Enable(String),
     Reconnect(Option<String>),
@@ -87,6 +94,7 @@ pub fn parse(text: &str) -> Result<Order, Refusal> {
     match statement(text)? {
         Statement::Set { key, value } => Ok(Order::Set { key, value }),
         Statement::Call { verb, argument } => order(&verb, argument, text),
+        Statement::KillPrincipal { name, issuer } => Ok(Order::KillPrincipal { name, issuer }),
         Statement::IamRefresh { argument } => {
             Ok(Order::IamRefresh((!argument.is_empty()).then_some(argument)))
         }
@@ -102,6 +110,8 @@ enum Statement {
     Set { key: String, value: String },
     /// IAM REFRESH.
     IamRefresh { argument: String },
+    /// KILL_PRINCIPAL.
+    KillPrincipal { name: String, issuer: Option<String> },
 }
 
 fn order(verb: &str, argument: String, text: &str) -> Result<Order, Refusal> {
@@ -149,6 +159,9 @@ fn statement(text: &str) -> Result<Statement, Refusal> {
     if verb.text.eq_ignore_ascii_case("set") && blanks {
         return set(at, text);
     }
+    if verb.text.eq_ignore_ascii_case("kill_principal") {
+        return principal(at, text);
+    }
     if verb.text.eq_ignore_ascii_case("iam") && blanks && at.keyword("refresh") {
         let argument = argument(at, text)?;
         return Ok(Statement::IamRefresh { argument });
@@ -171,6 +184,25 @@ fn argument(mut at: Cursor<'_>, text: &str) -> Result<String, Refusal> {
         Some(word) => Ok(word.text),
         None => Ok(String::new()),
     }
+}
+
+/// What follows `KILL_PRINCIPAL` and its blanks.
+fn principal(mut at: Cursor<'_>, text: &str) -> Result<Statement, Refusal> {
+    let Some(name) = at.name() else {
+        return Err(if at.end() { Refusal::PrincipalNeeded } else { Refusal::invalid(text) });
+    };
+    let issuer = if at.blanks() { at.name() } else { None };
+    if !at.end() {
+        return Err(Refusal::invalid(text));
+    }
+    let is_too_long = |word: &Word| word.written_bytes > PRINCIPAL_BYTES_MAX;
+    if is_too_long(&name) || issuer.as_ref().is_some_and(is_too_long) {
+        return Err(Refusal::TooLong);
+    }
+    if name.text.is_empty() {
+        return Err(Refusal::PrincipalNeeded);
+    }
+    Ok(Statement::KillPrincipal { name: name.text, issuer: issuer.map(|issuer| issuer.text) })
 }
 
 /// What follows `SET` and its blanks. A `SET` alone reads on as a call of an unknown
@@ -244,6 +276,11 @@ impl Cursor<'_> {
             self.rest = before;
         }
         taken
+    }
+
+    /// A word or a string.
+    fn name(&mut self) -> Option<Word> {
+        self.string().or_else(|| self.word())
     }
 
     fn string(&mut self) -> Option<Word> {

@@ -13,6 +13,7 @@ mod session;
 mod show_iam;
 mod show_pools;
 mod show_process;
+mod show_sessions;
 mod show_sockets;
 mod show_stats;
 pub mod tables;

@@ -13,8 +13,10 @@ use super::control::{Goal, Refused};
 use super::grammar::{self, Order, Refusal, Shutdown};
 use super::request::{self, Request};
 use super::tables::{self, Access, Shown, Source};
+use crate::auth::Method;
 use crate::base::limits;
 use crate::clients::{ConsoleLogin, ConsoleStream, Rights};
+use crate::config::CONSOLE_DATABASE;
 use crate::control::{ConsoleClient, KeyHolder, Phase};
 use crate::core::ClientIdentity;
 use crate::tasks;
@@ -145,6 +147,9 @@ impl Session {
             // From here on a cancel request counts: others see a PAUSE in force before this
             // session waits for its end.
             let canceled = Arc::clone(&self.canceled).notified_owned();
+            if self.is_denied() {
+                return Ok(End::fault(crate::wire::Fault::PrincipalDenied.text()));
+            }
             let reply = match request {
                 Request::Query(text) => self.answer(&text).await,
                 Request::Goodbye => return Ok(End::silent("client close request")),
@@ -245,7 +250,10 @@ impl Session {
         let order = match grammar::parse(text) {
             Ok(order) => order,
             Err(refusal) => {
-                let is_about_a_command = matches!(refusal, Refusal::DatabaseNeeded | Refusal::NoClientId);
+                let is_about_a_command = matches!(
+                    refusal,
+                    Refusal::DatabaseNeeded | Refusal::NoClientId | Refusal::PrincipalNeeded
+                );
                 let refused = is_about_a_command && self.rights != Rights::Admin;
                 let reply = if refused { admin_needed() } else { Reply::error(refusal.to_string()) };
                 self.record(None, &reply);
@@ -309,6 +317,11 @@ impl Session {
             Order::Kill(name) => outcome(logged(control.kill(name.as_deref()), "KILL", &name), "KILL"),
             Order::KillClient(id) if self.kill_in_login_plane(id) => Reply::tag("KILL_CLIENT"),
             Order::KillClient(id) => outcome(control.kill_client(id).await, "KILL_CLIENT"),
+            Order::KillPrincipal { name, issuer } => {
+                let killed = self.console.status.plane.kill_principal(&name, issuer.as_deref()).await;
+                let _ = logged(Ok(()), "KILL_PRINCIPAL", &Some(name));
+                Reply::tag(format!("KILL_PRINCIPAL {killed}"))
+            }
             Order::Disable(name) => outcome(control.set_disabled(&name, true), "DISABLE"),
             Order::Enable(name) => outcome(control.set_disabled(&name, false), "ENABLE"),
             Order::Reconnect(name) => {
@@ -350,6 +363,14 @@ impl Session {
     fn kill_in_login_plane(&self, id: u64) -> bool {
         let status = &self.console.status;
         status.plane.console_clients.kill(id) || status.clients.logins.kill(id)
+    }
+
+    /// Whether its client's principal is denied meanwhile. The account that we run as may always come, so that
+    /// somebody can put a list right.
+    fn is_denied(&self) -> bool {
+        let is_own =
+            &*self.identity.user == CONSOLE_DATABASE && self.identity.proof.method == Method::Peer.word();
+        !is_own && self.console.status.plane.is_denied(&self.identity.user, &self.identity.proof)
     }
 
     /// The last words; waits a little for the client to take them, since closing a socket with

@@ -50,6 +50,7 @@ pub enum Source {
     StatsAverages,
     Totals,
     Iam,
+    Sessions,
     /// One row that never changes: what clients ask of a PostgreSQL server.
     Constant(&'static str),
 }
@@ -321,6 +322,32 @@ pub const TABLES: &[Shown] = &[
          (`login_ms_p99`): more than a few mean that the pool will lose servers; `renewed` counts servers \
          closed for their age (a busy pool's are replaced), `extended` transactions that ended beyond \
          `iam_max_age` under `keep_on` and `catch_up`, `over_age` those that were running when it came.",
+    ),
+    table(
+        5,
+        "sessions",
+        Source::Sessions,
+        &[
+            int4("id"),
+            text("session"),
+            text("principal"),
+            text("method"),
+            text("issuer"),
+            text("user"),
+            text("database"),
+            text("addr"),
+            int4("port"),
+            text("since"),
+            text("until"),
+            text("state"),
+            text("ending"),
+            text("application_name"),
+        ],
+        "Every client that a worker has, with whom it has proven to be: `principal` is what its token or \
+         certificate names, else its user; `issuer` who vouches for that; `user` the role that it works as. \
+         `since` and `until` (the end of its token; NULL: none) are in UTC. `ending` says why a session \
+         ends as soon as its transaction does: `expired`, `denied`, `role` (the mapping does not give it any \
+         more), `rule` (the hba file does not let it in any more) or `user` (gone from auth_file).",
     ),
     constant("client_encoding", "UTF-8", &[text("client_encoding")]),
     constant("default_transaction_isolation", "read committed", &[text("default_transaction_isolation")]),

@@ -45,6 +45,12 @@ impl Moment {
         self.text(at.unwrap_or(self.wall))
     }
 
+    /// Seconds since the epoch in UTC; `None`: no calendar has that day.
+    pub fn utc_text(epoch_s: u64) -> Option<String> {
+        let at = i64::try_from(epoch_s).ok().and_then(|s| Timestamp::from_second(s).ok())?;
+        Some(at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+    }
+
     fn text(&self, at: Timestamp) -> String {
         at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
     }

@@ -14,6 +14,7 @@ pub mod client_key;
 mod console_clients;
 mod fair_semaphore;
 mod first_server;
+mod judging;
 mod last_failure;
 mod launcher_channel;
 mod log_progress;

@@ -7,6 +7,7 @@ use super::admissions::Admissions;
 use super::cancel_keys::CancelKeys;
 use super::console_clients::ConsoleClients;
 use super::fair_semaphore::FairSemaphore;
+use super::judging::Denials;
 use super::launcher_channel::{LauncherReceiver, LauncherSender};
 use super::log_progress::LogProgress;
 use super::places::Places;
@@ -61,6 +62,8 @@ pub struct Plane {
     pub cancel_keys: CancelKeys,
     /// What clients' logins taught that servers can be logged in to with.
     pub secrets: ServerSecrets,
+    /// Who may not be here.
+    pub(super) denials: Denials,
     /// Who is at the console.
     pub console_clients: ConsoleClients,
     hearings: Rounds,
@@ -116,7 +119,7 @@ fn computing_threads() -> usize {
 
 /// What tells a run from others. Where the system has no randomness, no client gets a cancel key either, and
 /// so none is served: any number does.
-pub fn draw_start_id() -> StartId {
+pub(crate) fn draw_start_id() -> StartId {
     StartId(Randomness::default().take().map_or(0, u32::from_be_bytes))
 }
 
@@ -136,6 +139,7 @@ impl Plane {
             launcher,
             cancel_keys: CancelKeys::default(),
             secrets: ServerSecrets::default(),
+            denials: Denials::default(),
             admissions: Admissions::default(),
             console_clients: ConsoleClients::default(),
             hearings: Rounds::default(),

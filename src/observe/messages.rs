@@ -31,6 +31,7 @@ mod faults;
 mod hba;
 mod iam;
 mod iam_keys;
+mod identities;
 mod identity;
 mod ldap;
 mod login_kinds;
@@ -223,6 +224,14 @@ fn of_clients() -> Vec<Section> {
             ldap::LDAP_REFUSALS,
         ),
         section("Why PAM lets nobody in", "Behind `PAM login failed`.", "", ldap::PAM_REFUSALS),
+        section("Identities that end", "", "level", identities::ENDS),
+        section(
+            "Errors of the list of denied principals",
+            "Each refuses the start or the reload; where the file changes between them, whoever was denied \
+             stays so.",
+            "",
+            identities::DENY_ERRORS,
+        ),
         section(
             "What clients are told",
             "FATAL, and the connection ends. The log has the same text behind `closing because` and \

@@ -4,10 +4,12 @@
 //! console's tables nor the page.
 
 mod gather;
+mod sessions;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod status;
 mod views;
 
+pub use sessions::SessionView;
 pub use status::Status;
 pub(crate) use views::{
     CONSOLE_POOL_SIZE, ClientsAlike, DatabaseView, DnsView, EntrySample, IamView, Lists, MemRow, Now,

@@ -39,6 +39,11 @@ const TABLES: &[(&str, &str)] = &[
          sv_past_hard_age sv_due renewed extended over_age last_error",
     ),
     (
+        "sessions",
+        "id session principal method issuer user database addr port since until state ending \
+         application_name",
+    ),
+    (
         "users",
         "name pool_size reserve_pool_size pool_mode max_user_connections current_connections \
          max_user_client_connections current_client_connections",

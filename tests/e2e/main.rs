@@ -5,7 +5,7 @@
 //!
 //! By what there is to see of PgBouncer: the process `signals`, `service`; files `ini`, `reload`; settings
 //! `timeouts`, `limits`, `tls` (and `tests/settings.rs`, each of them); entries `entries`; users and rules
-//! `auth`, `hba`, `vouched`, `ldap`, `pam`; the console `console`; the protocol `bad_input`, `postgres18`,
+//! `auth`, `hba`, `vouched`, `ldap`, `pam`, `identities`; the console `console`; the protocol `bad_input`, `postgres18`,
 //! `replication`; pooling `pooling`; prepared statements `statements`; cancel requests `cancel`, `peers`;
 //! what clients are told `errors`; statistics `statistics`; the log `lines`, `watch`.
 
@@ -22,6 +22,7 @@ mod errors;
 mod floor;
 mod hba;
 mod herds;
+mod identities;
 mod ini;
 mod ldap;
 mod limits;

@@ -61,7 +61,7 @@ pub fn proven(login: ClientLogin, proof: Proof) -> ClientLogin {
 impl Identities {
     /// Those of a world that has any.
     pub fn draw(mut rng: Rng, plan: &Plan) -> Option<Self> {
-        plan.identities.then(|| Self {
+        plan.identities.map(|_| Self {
             denied: BTreeSet::new(),
             known: vec![BTreeSet::new(); plan.workers],
             coming: vec![None; plan.workers],
@@ -72,9 +72,9 @@ impl Identities {
     /// A letter is put into a worker's mailbox.
     pub fn posted(&mut self, worker: usize, letter: &SimMail) {
         if let SimMail::Command(Command::Judge(judge, _)) = letter {
-            let asked = (0..3).map(|at| format!("principal{at}").into_boxed_str());
-            let is_denied = |name: &Box<str>| (judge.0)(&named(name)).is_some();
-            self.coming[worker] = Some(asked.filter(is_denied).collect());
+            let asked = (0..3).map(|at| format!("principal{at}"));
+            let denied = asked.filter(|name| (judge.0)(&named(name)).is_some());
+            self.coming[worker] = Some(denied.map(String::into_boxed_str).collect());
         }
     }
 
@@ -131,7 +131,7 @@ impl World {
 
     /// A worker has gone round: what it was told, and a pass that it has made, have had their effect.
     pub fn check_identities(&mut self, worker: usize, has_passed: bool) {
-        let Some(identities) = &self.identities else { return };
+        let (Some(identities), Some(plan)) = (&self.identities, self.plan.identities) else { return };
         let now = self.ground.micros();
         let Answer::Clients(rows) = self.drivers[worker].ask(Command::Clients, &self.ground) else {
             panic!("rows are asked for")
@@ -140,14 +140,11 @@ impl World {
             let (socket, proof) = (row.identity.socket_id, &row.identity.proof);
             let Some(principal) = &proof.principal else { continue };
             if identities.known[worker].contains(&principal.name) {
-                assert!(
-                    self.plan.on_denied == OnDenied::Drain,
-                    "client {socket} is here, and was to be dropped"
-                );
+                assert!(plan.on_denied == OnDenied::Drain, "client {socket} is here, and was to be dropped");
                 assert!(row.ending.is_some(), "client {socket} stays although {} is denied", principal.name);
             }
-            let is_over = principal.expiry.is_some_and(|end| end.at + self.plan.expiry_grace <= now);
-            if is_over && has_passed && self.plan.on_expired == OnExpired::Drain {
+            let is_over = principal.expiry.is_some_and(|end| end.at + plan.expiry_grace <= now);
+            if is_over && has_passed && plan.on_expired == OnExpired::Drain {
                 assert!(row.ending.is_some(), "client {socket} stays although its token has expired");
             }
             if row.ending.is_some() {

@@ -66,12 +66,17 @@ pub struct Plan {
     pub bounds: Bounds,
     pub memory: StatementMemory,
     /// Clients are principals, whose tokens expire and who are denied.
-    pub identities: bool,
+    pub identities: Option<IdentityPlan>,
+    /// Clients work until the calm, and no server may reach its hard age.
+    pub is_for_renewals: bool,
+}
+
+/// What becomes of clients whose identities end.
+#[derive(Clone, Copy, Debug)]
+pub struct IdentityPlan {
     pub on_expired: OnExpired,
     pub expiry_grace: Micros,
     pub on_denied: OnDenied,
-    /// Clients work until the calm, and no server may reach its hard age.
-    pub is_for_renewals: bool,
 }
 
 /// How much prepared statements may take: in all, and of one database.
@@ -97,13 +102,19 @@ pub struct PoolPlan {
 impl Plan {
     /// `faults`: whether there may be any.
     pub fn draw(rng: &mut Rng, faults: bool) -> Self {
+        let mut of_identities = Rng::new(rng.clone().next() ^ (u64::MAX / 5));
+        let mut plan = Self::draw_all_else(rng, faults);
+        plan.draw_identities(&mut of_identities);
+        plan
+    }
+
+    fn draw_all_else(rng: &mut Rng, faults: bool) -> Self {
         // What worlds have had for long is drawn as ever, so that the seeds of old findings show the same.
         let mut later = Rng::new(rng.clone().next() ^ u64::MAX);
         let faults = faults && rng.percent(80);
         let mut latest = Rng::new(later.clone().next() ^ u64::MAX);
         let mut newest = Rng::new(latest.clone().next() ^ u64::MAX);
         let mut of_limits = Rng::new(newest.clone().next() ^ u64::MAX);
-        let mut last = Rng::new(of_limits.clone().next() ^ u64::MAX);
         let cuts = cuts(rng, &mut latest);
         let timeouts = faults && rng.percent(30);
         let cancels = timeouts && of_limits.percent(60);
@@ -135,7 +146,7 @@ impl Plan {
             transaction_timeout: maybe(&mut of_limits, cancels, 150),
             timeout_action: (cancels && of_limits.percent(30)).then_some(TimeoutAction::Cancel),
         };
-        let mut plan = Self {
+        Self {
             workers: rng.range(1, 3) as usize,
             pools,
             clients: rng.range(2, 14) as u32,
@@ -156,37 +167,34 @@ impl Plan {
             calm_at_us: rng.range(200_000, 1_500_000),
             bounds: scarce(bounds(rng), faults, &mut latest),
             memory: memory(faults, &mut latest),
-            identities: false,
-            on_expired: OnExpired::Drain,
-            expiry_grace: Micros(0),
-            on_denied: OnDenied::Drain,
+            identities: None,
             is_for_renewals: false,
-        };
-        plan.draw_identities(&mut last);
-        plan
+        }
     }
 
     fn draw_identities(&mut self, rng: &mut Rng) {
-        self.identities = rng.percent(IDENTITIES_PERCENT);
-        if !self.identities {
+        if !rng.percent(IDENTITIES_PERCENT) {
             return;
         }
-        self.on_expired =
-            *rng.pick(&[OnExpired::Drain, OnExpired::Drain, OnExpired::Notify, OnExpired::Ignore]);
-        self.expiry_grace = *rng.pick(&[Micros(0), Micros(0), Micros(50_000)]);
-        self.on_denied = *rng.pick(&[OnDenied::Drain, OnDenied::Drain, OnDenied::DropNow]);
+        let ends = [OnExpired::Drain, OnExpired::Drain, OnExpired::Notify, OnExpired::Ignore];
+        let identities = IdentityPlan {
+            on_expired: *rng.pick(&ends),
+            expiry_grace: *rng.pick(&[Micros(0), Micros(0), Micros(50_000)]),
+            on_denied: *rng.pick(&[OnDenied::Drain, OnDenied::Drain, OnDenied::DropNow]),
+        };
         for pool in &mut self.pools {
-            pool.rules.on_expired = self.on_expired;
-            pool.rules.expiry_grace = self.expiry_grace;
-            pool.rules.on_denied = self.on_denied;
+            pool.rules.on_expired = identities.on_expired;
+            pool.rules.expiry_grace = identities.expiry_grace;
+            pool.rules.on_denied = identities.on_denied;
         }
+        self.identities = Some(identities);
     }
 
     /// A quiet world in which servers grow old, again and again, and logins are as slow
     /// as their pools can bear.
     pub fn for_renewals(rng: &mut Rng) -> Self {
         let mut plan = Self::draw(rng, false);
-        plan.identities = false;
+        plan.identities = None;
         plan.pools.truncate(2);
         let rounds = 4;
         for pool in &mut plan.pools {
@@ -276,8 +284,8 @@ impl Plan {
         add(self.bounds.parameter_bytes < limits::PARAMETERS_BYTES_MAX, PARAMETERS_TOO_LONG);
         add(self.ends_by_shutdown, "server shutting down");
         add(self.logins_fail || self.changes, "server login has been failing");
-        add(self.identities, identities::EXPIRED);
-        add(self.identities, identities::DENIED);
+        add(self.identities.is_some(), identities::EXPIRED);
+        add(self.identities.is_some(), identities::DENIED);
         faults
     }
 }

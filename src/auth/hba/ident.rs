@@ -33,13 +33,13 @@ struct Mapping {
 }
 
 impl IdentMap {
-    /// Whether who holds a name for which `holds` is true may be `user`.
-    pub fn lets(&self, user: &str, holds: impl Fn(&str) -> bool) -> bool {
+    /// The name by which its holder may be `user`: the first for which `holds` is true.
+    pub fn name_for(&self, user: &str, holds: impl Fn(&str) -> bool) -> Option<&str> {
         let for_all = self.lines.partition_point(|line| line.user.is_none());
         let (for_all, others) = self.lines.split_at(for_all);
         let begin = others.partition_point(|line| line.user.as_deref() < Some(user));
         let own = others[begin..].iter().take_while(|line| line.user.as_deref() == Some(user));
-        for_all.iter().chain(own).any(|line| holds(&line.system_name))
+        for_all.iter().chain(own).map(|line| &*line.system_name).find(|name| holds(name))
     }
 }
 

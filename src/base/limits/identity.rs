@@ -46,3 +46,18 @@ pub const CLAIMS_PATTERN_BYTES_MAX: usize = 65_536;
 
 /// Longest role that claims give: what PostgreSQL keeps of a name (NAMEDATALEN without the zero byte).
 pub const ROLE_BYTES_MAX: usize = 63;
+
+/// Most lines of the file of principals that are denied; who has many of one kind writes a pattern.
+pub const DENY_LINES_MAX: usize = 100_000;
+
+/// Most regular expressions among them. All are looked for at once, so what counts is their memory.
+pub const DENY_PATTERNS_MAX: usize = 1_000;
+
+/// Memory of the regular expressions of one issuer or method, and of what is remembered while they run.
+pub const DENY_PATTERNS_BYTES_MAX: usize = 16 << 20;
+
+/// Most bytes of that file.
+pub const DENY_BYTES_MAX: u64 = 16 << 20;
+
+/// Between two looks whether that file has changed.
+pub const DENY_WATCH_MS: u64 = 1_000;

@@ -66,6 +66,7 @@ impl LoginAttempt {
             _ => {}
         }
         let found = self.secret(clients, policy, database, stream).await?;
+        let mut proof = Proof::by(method.word());
         let keys = match (method, &found.secret) {
             (Method::Any | Method::Reject | Method::Ldap | Method::Pam, _) => None,
             (Method::Trust, Some(_)) => None,
@@ -75,12 +76,12 @@ impl LoginAttempt {
             }
             (Method::Cert, None) => return Err(Fault::CertificateFailed.into()),
             (Method::Cert, Some(_)) => {
-                self.prove_by_certificate(clients, stream, map.as_deref())?;
+                proof = self.prove_by_certificate(clients, stream, map.as_deref())?;
                 None
             }
             (Method::Peer, None) => return Err(Fault::PeerRejected.into()),
             (Method::Peer, Some(_)) => {
-                Box::pin(self.prove_by_account(clients, map.as_deref())).await?;
+                proof = Box::pin(self.prove_by_account(clients, map.as_deref())).await?;
                 None
             }
         };
@@ -90,7 +91,19 @@ impl LoginAttempt {
         if let (Some(keys), Some(secret)) = (keys, &found.secret) {
             clients.plane.secrets.learn_keys(&self.user, secret, keys);
         }
-        Ok(Proof::by(method.word()))
+        Ok(proof)
+    }
+
+    /// Turns away who is denied, whatever has proven who that is.
+    pub(super) fn may_be_here(&self, clients: &Clients) -> Result<(), LoginEnd> {
+        if !clients.plane.is_denied(&self.user, &self.proof) {
+            return Ok(());
+        }
+        if self.may_log(clients) {
+            let name = self.proof.principal.as_ref().map_or(&*self.user, |principal| &principal.name);
+            log_about!(warn, self.about(), "principal {name} is denied (deny_principals)");
+        }
+        Err(Fault::LoginDenied.into())
     }
 
     /// What the client has to do: what `auth_type` says, or the first rule of the hba file that fits.

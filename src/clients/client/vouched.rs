@@ -5,8 +5,9 @@
 //! login_as_unix_peer()), src/system.c (check_unix_peer_name()).
 
 use super::LoginAttempt;
+use crate::auth::Method;
 use crate::auth::hba::IdentMap;
-use crate::base::{Address, log_about};
+use crate::base::{Address, Proof, log_about};
 use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
 use crate::clients::stream::ClientStream;
@@ -20,10 +21,10 @@ impl LoginAttempt {
         clients: &Clients,
         stream: &ClientStream,
         map: Option<&IdentMap>,
-    ) -> Result<(), LoginEnd> {
-        match self.certificate_problem(stream, map) {
-            None => Ok(()),
-            Some(problem) => {
+    ) -> Result<Proof, LoginEnd> {
+        match self.certificate_name(stream, map) {
+            Ok(name) => Ok(Proof::under_name(Method::Cert.word(), name, &self.user)),
+            Err(problem) => {
                 if self.may_log(clients) {
                     log_about!(error, self.about(), "{problem}");
                 }
@@ -32,19 +33,24 @@ impl LoginAttempt {
         }
     }
 
-    fn certificate_problem(&self, stream: &ClientStream, map: Option<&IdentMap>) -> Option<Unproven> {
+    /// The name of the certificate that is good for the user.
+    fn certificate_name<'a>(
+        &'a self,
+        stream: &ClientStream,
+        map: Option<&'a IdentMap>,
+    ) -> Result<&'a str, Unproven> {
         if !stream.is_tls() {
-            return Some(Unproven::NoTls);
+            return Err(Unproven::NoTls);
         }
-        match stream.certificate_names() {
-            None => Some(Unproven::NoCertificate),
-            Some(Err(why)) => Some(Unproven::Refused(why.to_string())),
-            Some(Ok(names)) => match map {
-                None if names.has(&self.user) => None,
-                None => Some(Unproven::OtherName),
-                Some(map) if map.lets(&self.user, |name| names.has(name)) => None,
-                Some(map) => Some(Unproven::NotInMap(map.name.clone())),
-            },
+        let names = stream.certificate_names().ok_or(Unproven::NoCertificate)?;
+        let names = names.map_err(|why| Unproven::Refused(why.to_string()))?;
+        match map {
+            None if names.has(&self.user) => Ok(&self.user),
+            None => Err(Unproven::OtherName),
+            Some(map) => {
+                let name = map.name_for(&self.user, |name| names.has(name));
+                name.ok_or_else(|| Unproven::NotInMap(map.name.clone()))
+            }
         }
     }
 
@@ -56,20 +62,23 @@ impl LoginAttempt {
         &self,
         clients: &Clients,
         map: Option<&IdentMap>,
-    ) -> Result<(), LoginEnd> {
+    ) -> Result<Proof, LoginEnd> {
         let account = match self.remote {
             Address::Unix { uid, .. } => account_name(clients, uid).await,
             Address::Tcp(_) => None,
         };
         let is_account = |name: &str| account.as_deref() == Some(name);
-        match map {
-            None if is_account(&self.user) => return Ok(()),
-            None => {}
-            Some(map) if map.lets(&self.user, is_account) => return Ok(()),
-            Some(map) if self.may_log(clients) => {
-                log_about!(error, self.about(), "ident map {} cannot be matched", map.name);
-            }
-            Some(_) => {}
+        let name = match map {
+            None => Some(&*self.user).filter(|user| is_account(user)),
+            Some(map) => map.name_for(&self.user, is_account),
+        };
+        if let Some(name) = name {
+            return Ok(Proof::under_name(Method::Peer.word(), name, &self.user));
+        }
+        if let Some(map) = map
+            && self.may_log(clients)
+        {
+            log_about!(error, self.about(), "ident map {} cannot be matched", map.name);
         }
         Err(Fault::PeerRejected.into())
     }

@@ -32,3 +32,17 @@ pub enum OnDenied {
 impl Choice for OnDenied {
     const WORDS: &'static [(&'static str, Self)] = &[("drain", Self::Drain), ("drop_now", Self::DropNow)];
 }
+
+/// Which sessions a reload judges anew by what has let them in (`identity_recheck`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Recheck {
+    /// None, as PgBouncer and PostgreSQL do.
+    #[default]
+    Off,
+    /// Every one.
+    All,
+}
+
+impl Choice for Recheck {
+    const WORDS: &'static [(&'static str, Self)] = &[("off", Self::Off), ("all", Self::All)];
+}

@@ -153,6 +153,26 @@ fn commands_take_their_arguments() {
 }
 
 #[test]
+fn kill_principal_takes_a_name_and_an_issuer() {
+    let order = |name: &str, issuer: Option<&str>| {
+        Ok(Order::KillPrincipal { name: name.to_owned(), issuer: issuer.map(str::to_owned) })
+    };
+    assert_eq!(parse("KILL_PRINCIPAL alice"), order("alice", None));
+    assert_eq!(parse("kill_principal 'it''s@example.org';"), order("it's@example.org", None));
+    assert_eq!(parse("kill_principal \"a b\" idp ;"), order("a b", Some("idp")));
+    assert_eq!(parse("kill_principal 'a' ''"), order("a", Some("")));
+    for text in ["kill_principal", "kill_principal ;", "kill_principal ''"] {
+        assert_eq!(parse(text), Err(Refusal::PrincipalNeeded), "{text}");
+    }
+    invalid("kill_principal a b c");
+    invalid("kill_principal 'a");
+    invalid("kill_principal 'a''b'c");
+    let long = |bytes: usize| format!("kill_principal {}", "x".repeat(bytes));
+    assert!(parse(&long(1_024)).is_ok());
+    assert_eq!(parse(&long(1_025)), Err(Refusal::TooLong));
+}
+
+#[test]
 fn kill_client_reads_the_decimal_in_front() {
     assert_eq!(parse("kill_client 12"), Ok(Order::KillClient(12)));
     assert_eq!(parse("kill_client 12abc"), Ok(Order::KillClient(12)));

@@ -76,6 +76,8 @@ fn words(order: &Order) -> String {
         Order::Suspend => "SUSPEND".to_owned(),
         Order::Kill(name) => of("KILL", name),
         Order::KillClient(id) => format!("KILL_CLIENT {id}"),
+        Order::KillPrincipal { name, issuer: None } => format!("KILL_PRINCIPAL {name}"),
+        Order::KillPrincipal { name, issuer: Some(issuer) } => format!("KILL_PRINCIPAL {name} {issuer}"),
         Order::Disable(name) => format!("DISABLE {name}"),
         Order::Enable(name) => format!("ENABLE {name}"),
         Order::Reconnect(name) => of("RECONNECT", name),

@@ -89,6 +89,11 @@ fn columns_and_types_are_pgbouncers() {
              extended over_age last_error:text",
         ),
         (
+            "sessions",
+            "id:int4 session:text principal method issuer user database addr port:int4 since:text until \
+             state ending application_name",
+        ),
+        (
             "users",
             "name:text pool_size reserve_pool_size pool_mode max_user_connections:int4 current_connections \
              max_user_client_connections current_client_connections",
@@ -125,7 +130,7 @@ fn help_reads_as_pgbouncers_and_tells_of_iam() {
          \tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n\
          \tSHOW DNS_HOSTS|DNS_ZONES\n\
          \tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n\
-         \tSHOW IAM\n\
+         \tSHOW IAM|SESSIONS\n\
          \tSET key = arg\n\
          \tRELOAD\n\
          \tPAUSE [<db>]\n"

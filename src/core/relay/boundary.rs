@@ -46,8 +46,7 @@ impl Core {
                 self.audit_transaction(id, client_id, Outcome::Complete);
             }
         }
-        let mode = pool.rules.mode;
-        if let Some(cause) = client.tenure.end()
+        if let Some(cause) = self.clients[client_id].tenure.end()
             && self.end_at_boundary(client_id, cause, id, net)
         {
             return;

@@ -6,7 +6,8 @@ use super::{Message, NONE, log, text};
 pub(super) const CONSOLE: &[Message] = &[
     log(
         "{command} '{name}' command issued",
-        "An administrator has given PAUSE, RESUME, KILL, RECONNECT or IAM REFRESH for one database.",
+        "An administrator has given PAUSE, RESUME, KILL, RECONNECT or IAM REFRESH for one database, or \
+         KILL_PRINCIPAL.",
         NONE,
     ),
     log(
@@ -39,6 +40,11 @@ pub(super) const CONSOLE_ANSWERS: &[Message] = &[
         "invalid client pointer supplied",
         "KILL_CLIENT wants the `id` of SHOW CLIENTS.",
         "Give the number.",
+    ),
+    text(
+        "a principal is required",
+        "KILL_PRINCIPAL wants `principal` of SHOW SESSIONS.",
+        "Name it, in quotes where it is more than letters, digits and `_`.",
     ),
     text("client not found", "KILL_CLIENT: no client has that `id` any more.", NONE),
     text(

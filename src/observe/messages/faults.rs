@@ -81,6 +81,9 @@ each_variant! { Fault, row;
     NoMethod:
         "No rule of the hba file is for such a client.",
         "Add one to `auth_hba_file`, where the client is to be let in.";
+    LoginDenied:
+        "`deny_principals` names who wants to log in.",
+        "None, if that is meant; else take the line out of the file.";
     NoSuchUser:
         "`auth_query` knows no such user.",
         "Create the role in PostgreSQL, or correct `auth_query`.";
@@ -136,7 +139,7 @@ each_variant! { Fault, row;
         "The connection to PostgreSQL has ended in the middle of the client's work.",
         "Look into PostgreSQL's log for that moment; the client must connect again.";
     DatabaseRemoved: "KILL, or a reload that takes the entry away.", NONE;
-    AdminDisconnect: "KILL_CLIENT.", NONE;
+    AdminDisconnect: "KILL_CLIENT or KILL_PRINCIPAL.", NONE;
     SuspendTimeout: "SUSPEND: the client has not taken what was sent to it within `suspend_timeout`.", NONE;
     InvalidServerParameter:
         "A session parameter of the client was refused by the server that it was lent.",
@@ -156,6 +159,24 @@ each_variant! { Fault, row;
     ClientStatementsFull:
         "The prepared statements of this client take more than 64 MB.",
         "Have the application close statements, or prepare fewer.";
+    TokenExpired:
+        "The client's token has expired, and with `identity_on_expired=drain` its session has ended behind its \
+         transaction.",
+        "None, where the client connects again with a newer token; else have it fetch one in time, or set \
+         `identity_expiry_grace`.";
+    PrincipalDenied:
+        "`deny_principals` names the client's principal.",
+        "None, if that is meant; else take its line out of the file.";
+    RoleNotGiven:
+        "The mapping does not give the principal the role any more that it worked as.",
+        "None, if that is meant; else correct the mapping and reload.";
+    NoRuleAnyMore:
+        "A reload has changed the hba file so that no rule lets the client in, or one rejects it \
+         (`identity_recheck=all`).",
+        "None, if that is meant; else correct the file and reload.";
+    UserGone:
+        "A reload has found the client's user gone from `auth_file` (`identity_recheck=all`).",
+        "None, if that is meant; else put it back and reload.";
     MalformedPacket { name: "{name}" }: "The client has sent a message that does not have its form.", BROKEN;
     ServerClosed { reason: "{reason}" }:
         "The server of the client was closed: [why servers are closed](#why-servers-are-closed).",
@@ -194,5 +215,10 @@ pub(super) const OTHERS: &[Message] = &[
         "server login failed: none of the server's SASL authentication mechanisms are supported",
         "FATAL 08P01: the server offers no SCRAM-SHA-256.",
         "Set `password_encryption=scram-sha-256` there.",
+    ),
+    text(
+        "the token of this session has expired",
+        "NOTICE: `identity_on_expired=notify`; the session goes on.",
+        NONE,
     ),
 ];

@@ -4,6 +4,7 @@ use super::{DEAF_US, World, defaults, param_set};
 use crate::client::SimClient;
 use crate::driver::SimMail;
 use crate::ground::Event;
+use crate::plan::IdentityPlan;
 use crate::replication::{CLOSED_AT_ONCE, accept};
 use crate::session::{BOGUS_ZONE, Session};
 use crate::wire::Remote;
@@ -51,7 +52,8 @@ impl World {
         let session = Session::new(&defaults(), &values, self.plan.reports_at_once);
         let mut client = SimClient::new(index, socket, pool, session, manners, &mut self.ground);
         client.causes.common = self.plan.common_faults();
-        client.causes.may_be_dropped = is_replica || self.plan.on_denied == OnDenied::DropNow;
+        let is_dropped = |plan: IdentityPlan| plan.on_denied == OnDenied::DropNow;
+        client.causes.may_be_dropped = is_replica || self.plan.identities.is_some_and(is_dropped);
         if self.plan.is_for_renewals {
             client.batches = u32::MAX;
         }

@@ -1,0 +1,95 @@
+//! `deny_principals`: the file is read with the configuration, and again whenever it has changed.
+//!
+//! A file that cannot be read, or is malformed, refuses a start and a reload, as any other; where it becomes
+//! so between them, whoever was denied stays denied, and the log is told once.
+
+use crate::base::limits;
+use crate::config::{Settings, read_file};
+use crate::control::Plane;
+use crate::identity::DenyList;
+use crate::tasks;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Who is denied by the file that `settings` name.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn read(settings: &Settings) -> Result<DenyList, Vec<String>> {
+    read_named(&settings.deny_principals)
+}
+
+fn read_named(name: &str) -> Result<DenyList, Vec<String>> {
+    if name.is_empty() {
+        return Ok(DenyList::default());
+    }
+    let text = read_file(name, limits::DENY_BYTES_MAX);
+    let text = text.map_err(|error| vec![format!("could not open deny_principals file {name}: {error}")])?;
+    DenyList::parse(&text, name).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+/// How a file looks from outside: another look means another text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Look {
+    name: Arc<str>,
+    /// Device, number, length, and the times of the last changes; `None`: it is not there.
+    seen: Option<(u64, u64, u64, [i64; 4])>,
+}
+
+impl Look {
+    fn at(name: &Arc<str>) -> Self {
+        let times = |of: &Metadata| [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()];
+        let metadata = std::fs::metadata(&**name).ok();
+        let seen = metadata.map(|of| (of.dev(), of.ino(), of.len(), times(&of)));
+        Self { name: Arc::clone(name), seen }
+    }
+}
+
+/// Looks after the file each [`limits::DENY_WATCH_MS`], for as long as the process runs.
+///
+/// # Cancel safety
+/// A list that has just been put in force may not have been told to all workers.
+pub(super) async fn watch(plane: Arc<Plane>) {
+    let mut clock = tokio::time::interval(Duration::from_millis(limits::DENY_WATCH_MS));
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last = None;
+    loop {
+        clock.tick().await;
+        let name = Arc::clone(&plane.policy.load().snapshot.settings.deny_principals);
+        if name.is_empty() {
+            last = None;
+            continue;
+        }
+        let before = last.clone();
+        // The look comes before the text: one that changes in between is read again.
+        let reading = move || {
+            let look = Look::at(&name);
+            let is_new = before.as_ref() != Some(&look);
+            let read = is_new.then(|| read_named(&name));
+            (look, read)
+        };
+        let Some((look, read)) = tasks::blocking("deny_principals", "files", reading).await else { continue };
+        last = Some(look);
+        match read {
+            None => {}
+            Some(Ok(list)) => put_in_force(&plane, list).await,
+            Some(Err(errors)) => {
+                errors.iter().for_each(|error| tracing::error!("{error}"));
+                tracing::error!("deny_principals could not be read, who was denied stays so");
+            }
+        }
+    }
+}
+
+/// Denies those of `list`, if it is another one than that in force.
+async fn put_in_force(plane: &Arc<Plane>, list: DenyList) {
+    if plane.deny_list().is_same(&list) {
+        return;
+    }
+    let lines = list.count();
+    plane.set_deny_list(list);
+    let ended = plane.judge_sessions().await;
+    tracing::info!("deny_principals has changed: {lines} lines, {ended} sessions end");
+}

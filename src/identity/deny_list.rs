@@ -1,0 +1,291 @@
+//! The file that says who may not be here, whatever else lets them in (`deny_principals`).
+//!
+//! A line is `PRINCIPAL`, or `WHOSE PRINCIPAL`, in the words and quoting of ident files: WHOSE is the name of
+//! an issuer, or the word of a method (`cert`, `scram-sha-256`, …), and holds for that one's principals alone;
+//! `all` is everybody's. A PRINCIPAL that begins with `/` is a regular expression for the whole of the name;
+//! its classes are ASCII's and it runs in linear time.
+
+use crate::auth::hba::{Token, Tokens, Wrong};
+use crate::base::limits;
+use crate::config::{Place, shown};
+use regex::bytes::{RegexBuilder, RegexSet, RegexSetBuilder};
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// Who is denied.
+#[derive(Clone, Debug, Default)]
+pub struct DenyList {
+    /// By whose principals they are; those of everybody under `""`.
+    of: BTreeMap<Box<str>, Names>,
+    lines: usize,
+    /// Of the text that it was read from.
+    digest: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Names {
+    exact: HashSet<Box<str>>,
+    patterns: RegexSet,
+}
+
+/// One thing that is wrong with the file; it refuses the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("could not parse deny_principals line ({place}): {wrong}")]
+pub struct DenyError {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub wrong: WrongDenial,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant is told by its text")]
+pub enum WrongDenial {
+    #[error("{0}")]
+    Words(Wrong),
+    #[error("a principal is wanted, or whose and a principal")]
+    Form,
+    #[error("the pattern is empty")]
+    EmptyPattern,
+    #[error("the pattern is not a regular expression, or too large a one: {why}")]
+    BadPattern { why: String },
+    #[error("too many lines: at most {most}", most = limits::DENY_LINES_MAX)]
+    TooManyLines,
+    #[error("too many patterns: at most {most}", most = limits::DENY_PATTERNS_MAX)]
+    TooManyPatterns,
+    #[error("the patterns take too much memory together")]
+    TooLarge,
+    #[error("more errors follow, these are the first")]
+    MoreErrors,
+}
+
+impl From<Wrong> for WrongDenial {
+    fn from(wrong: Wrong) -> Self {
+        Self::Words(wrong)
+    }
+}
+
+impl DenyList {
+    /// Reads the text of the file `file`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &[u8], file: &str) -> Result<Self, Vec<DenyError>> {
+        let file: Arc<str> = file.into();
+        let mut reader = Reader::default();
+        let mut errors = Vec::new();
+        let error = |line, wrong| DenyError { place: Place { file: Arc::clone(&file), line }, wrong };
+        for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
+            let Err(wrong) = reader.line(line) else { continue };
+            let is_cut = errors.len() >= limits::CONFIG_ERRORS_MAX;
+            let wrong = if is_cut { WrongDenial::MoreErrors } else { wrong };
+            let is_the_end =
+                is_cut || matches!(wrong, WrongDenial::TooManyLines | WrongDenial::TooManyPatterns);
+            errors.push(error(number, wrong));
+            if is_the_end {
+                break;
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut digest = DefaultHasher::new();
+        text.hash(&mut digest);
+        let (lines, digest) = (reader.lines, digest.finish());
+        let of = reader.finish().map_err(|wrong| vec![error(0, wrong)])?;
+        Ok(Self { of, lines, digest })
+    }
+
+    /// Whether the principal of this name is denied, for whom that issuer vouches (`""`: none does), and who
+    /// has proven himself by that method.
+    pub fn denies(&self, principal: &str, issuer: &str, method: &str) -> bool {
+        !self.of.is_empty()
+            && ["", issuer, method].iter().any(|whose| {
+                let names = self.of.get(*whose);
+                names.is_some_and(|names| names.have(principal))
+            })
+    }
+
+    /// How many lines say so.
+    pub fn count(&self) -> usize {
+        self.lines
+    }
+
+    /// Whether both were read from the same text.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.digest, self.lines) == (other.digest, other.lines)
+    }
+}
+
+impl Names {
+    fn have(&self, principal: &str) -> bool {
+        self.exact.contains(principal) || self.patterns.is_match(principal.as_bytes())
+    }
+}
+
+/// Names as they stand, and patterns.
+type Lines = (HashSet<Box<str>>, Vec<String>);
+
+/// A file that is being read.
+#[derive(Default)]
+struct Reader {
+    of: BTreeMap<Box<str>, Lines>,
+    lines: usize,
+    patterns: usize,
+}
+
+impl Reader {
+    fn line(&mut self, line: &[u8]) -> Result<(), WrongDenial> {
+        let mut tokens = Tokens::of(line)?;
+        if tokens.is_at_end() {
+            return Ok(());
+        }
+        if self.lines >= limits::DENY_LINES_MAX {
+            return Err(WrongDenial::TooManyLines);
+        }
+        self.lines += 1;
+        let first = tokens.take()?;
+        let second = if tokens.is_at_end() { None } else { Some(tokens.take()?) };
+        if !tokens.is_at_end() {
+            return Err(WrongDenial::Form);
+        }
+        let (whose, principal) = match second {
+            None => (String::new(), name(first)?),
+            Some(second) if first == Token::Word("all".to_owned()) => (String::new(), name(second)?),
+            Some(second) => (name(first)?, name(second)?),
+        };
+        let (exact, patterns) = self.of.entry(whose.into()).or_default();
+        match principal.strip_prefix('/') {
+            None => drop(exact.insert(principal.into())),
+            Some("") => return Err(WrongDenial::EmptyPattern),
+            Some(_) if self.patterns >= limits::DENY_PATTERNS_MAX => {
+                return Err(WrongDenial::TooManyPatterns);
+            }
+            Some(pattern) => {
+                self.patterns += 1;
+                patterns.push(whole(pattern)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<BTreeMap<Box<str>, Names>, WrongDenial> {
+        let names = |(exact, patterns): Lines| -> Result<_, WrongDenial> {
+            let mut set = RegexSetBuilder::new(patterns);
+            set.unicode(false).size_limit(limits::DENY_PATTERNS_BYTES_MAX);
+            set.dfa_size_limit(limits::DENY_PATTERNS_BYTES_MAX);
+            Ok(Names { exact, patterns: set.build().map_err(|_| WrongDenial::TooLarge)? })
+        };
+        self.of.into_iter().map(|(whose, lines)| Ok((whose, names(lines)?))).collect()
+    }
+}
+
+fn name(token: Token) -> Result<String, WrongDenial> {
+    token.into_name().filter(|name| !name.is_empty()).ok_or(WrongDenial::Form)
+}
+
+/// The pattern for the whole of a name.
+fn whole(pattern: &str) -> Result<String, WrongDenial> {
+    // By itself first: one like `a)|(b` would leave the group that the whole is anchored by.
+    let check = |pattern: &str| {
+        let mut builder = RegexBuilder::new(pattern);
+        builder.unicode(false).size_limit(limits::CLAIMS_PATTERN_BYTES_MAX);
+        builder.build().map_err(|error| {
+            let text = error.to_string();
+            let last = text.lines().next_back().unwrap_or_default();
+            WrongDenial::BadPattern { why: shown(last.trim_start_matches("error: ")) }
+        })
+    };
+    check(pattern)?;
+    let whole = format!(r"\A(?:{pattern})\z");
+    check(&whole)?;
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn list(text: &str) -> DenyList {
+        DenyList::parse(text.as_bytes(), "deny").unwrap()
+    }
+
+    fn wrong(text: &str) -> String {
+        let errors = DenyList::parse(text.as_bytes(), "deny").expect_err("refused");
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_line_is_a_principal_or_whose_it_is_and_a_principal() {
+        let list = list(
+            "# who has left\n\
+             alice\n\
+             all bob\n\
+             idp carol   # of one issuer\n\
+             cert \"build agent\"\n\
+             \"all\" dave\n\n",
+        );
+        assert_eq!(list.count(), 5);
+        assert!(list.denies("alice", "", "md5") && list.denies("alice", "idp", "jwt"));
+        assert!(list.denies("bob", "other", "jwt"));
+        assert!(list.denies("carol", "idp", "jwt") && !list.denies("carol", "other", "jwt"));
+        assert!(list.denies("build agent", "", "cert") && !list.denies("build agent", "", "md5"));
+        assert!(!list.denies("dave", "", "md5") && list.denies("dave", "all", "jwt"), "a name in quotes");
+        assert!(!list.denies("", "", "") && !list.denies("Alice", "", "md5"));
+    }
+
+    #[test]
+    fn a_pattern_is_for_the_whole_name() {
+        let list = list("/svc-.*@example\\.org\nidp \"/a|b c\"\n");
+        assert!(list.denies("svc-1@example.org", "", "jwt"));
+        assert!(!list.denies("x-svc-1@example.org", "", "jwt") && !list.denies("svc-1@example.orgs", "", ""));
+        assert!(list.denies("b c", "idp", "jwt") && !list.denies("ab c", "idp", "jwt"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        assert_eq!(
+            wrong("alice\na b c\n/\n\"open\n"),
+            "could not parse deny_principals line (deny:2): a principal is wanted, or whose and a principal\n\
+             could not parse deny_principals line (deny:3): the pattern is empty\n\
+             could not parse deny_principals line (deny:4): quote is not closed"
+        );
+        assert!(wrong("/a)|(b").contains("not a regular expression"));
+        assert!(wrong("/(").contains("not a regular expression"));
+        assert!(wrong("\"\"").contains("a principal is wanted"));
+        assert!(wrong(&"/x{100}{100}{100}\n".repeat(2)).contains("too large"));
+    }
+
+    #[test]
+    fn a_file_is_bounded() {
+        let lines = |count: usize, line: &str| format!("{line}\n").repeat(count);
+        assert_eq!(list(&lines(limits::DENY_LINES_MAX, "a")).count(), limits::DENY_LINES_MAX);
+        assert!(wrong(&lines(limits::DENY_LINES_MAX + 1, "a")).contains("too many lines"));
+        assert!(wrong(&lines(limits::DENY_PATTERNS_MAX + 1, "/a")).contains("too many patterns"));
+        let errors = wrong(&lines(limits::CONFIG_ERRORS_MAX + 9, "/("));
+        assert!(errors.ends_with("more errors follow, these are the first"));
+    }
+
+    #[test]
+    fn the_same_text_is_the_same_list() {
+        assert!(list("a\n").is_same(&list("a\n")) && !list("a\n").is_same(&list("b\n")));
+        assert!(!DenyList::default().is_same(&list("a\n")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = DenyList::parse(&text, "deny");
+        }
+
+        #[test]
+        fn who_is_named_is_denied(name in "[a-z@.:/-]{1,40}") {
+            let line = if name.starts_with('/') { format!("x{name}") } else { name };
+            let quoted = format!("\"{line}\"\n");
+            prop_assert!(list(&quoted).denies(&line, "", "jwt"));
+        }
+    }
+}
