@@ -1,6 +1,6 @@
 //! What a login by a token costs: verifying one by each algorithm, its issuer's name, and a map of claims.
-//! Defends verifying at each login, with no memory of tokens that were good: the budget is 200 us, against the
-//! milliseconds of a login with TLS.
+//! Defends verifying at each login, with no memory of tokens that were good: the budget is 200 us, against
+//! the milliseconds of a login with TLS.
 
 #![allow(missing_docs, reason = "criterion's macros make functions without any")]
 

@@ -52,8 +52,8 @@ impl Claims {
         }
     }
 
-    /// The claims that go into the audit log, of those that are there: name and text on one line, cut where it
-    /// is too long. Lists and objects are JSON.
+    /// The claims that go into the audit log, of those that are there: name and text on one line, cut where
+    /// it is too long. Lists and objects are JSON.
     pub fn audited(&self, rules: &IssuerRules) -> Vec<(Box<str>, Box<str>)> {
         let found = rules.audit.iter().filter_map(|name| Some((name, name.find(&self.members)?)));
         let of = |value: &Value| text(value).map_or_else(|| shown(&value.to_string()), |text| shown(&text));

@@ -1,5 +1,5 @@
-//! OAUTHBEARER's messages, as PostgreSQL 18 speaks it: what a client sends, and what it is told when its token
-//! is not accepted or it asks where to get one.
+//! OAUTHBEARER's messages, as PostgreSQL 18 speaks it: what a client sends, and what it is told when its
+//! token is not accepted or it asks where to get one.
 //!
 //! A token is never in an error; what was malformed of a message is told without a byte of it. Sources: RFC
 //! 7628, sections 3.1 and 3.2; RFC 6750, section 2.1; PostgreSQL, src/backend/libpq/auth-oauth.c.

@@ -106,9 +106,9 @@ fn header(members: &Map<String, Value>, rules: &IssuerRules) -> Result<(Algorith
     Ok((algorithm, kid.to_owned()))
 }
 
-/// Whether a token of that type tells who its holder is: an access token (RFC 9068, section 2.1), or one whose
-/// issuer says no more than that it is a token. One that reports a logout or an event is signed by the same
-/// keys (RFC 8725, section 3.11).
+/// Whether a token of that type tells who its holder is: an access token (RFC 9068, section 2.1), or one
+/// whose issuer says no more than that it is a token. One that reports a logout or an event is signed by the
+/// same keys (RFC 8725, section 3.11).
 fn is_for_logins(typ: &str) -> bool {
     let word = typ.get(..12).filter(|begin| begin.eq_ignore_ascii_case("application/"));
     let word = if word.is_some() { &typ[12..] } else { typ };

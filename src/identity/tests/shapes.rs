@@ -81,7 +81,8 @@ fn kubernetes_projected_service_account() {
         "kubernetes.io": {
             "namespace": "shop",
             "node": {
-                "name": "ip-10-0-1-2.eu-west-1.compute.internal", "uid": "c0ffee00-0000-4000-8000-000000000003"
+                "name": "ip-10-0-1-2.eu-west-1.compute.internal",
+                "uid": "c0ffee00-0000-4000-8000-000000000003"
             },
             "pod": {"name": "api-6d4cf56db6-xk2lp", "uid": "c0ffee00-0000-4000-8000-000000000004"},
             "serviceaccount": {"name": "api", "uid": "c0ffee00-0000-4000-8000-000000000005"},
