@@ -310,9 +310,9 @@ settings! {
         "How a session ends whose principal is denied, or would not be let in any more: drain: when it is in \
          no transaction; drop_now: at once, its query cancelled.";
     deny_principals: Text = "", Reload, Active,
-        "File of principals that are denied, whatever else lets them in: they cannot log in, and their sessions \
-         end. It is read anew within a second when it has changed.";
+        "File of principals that are denied, whatever else lets them in: they cannot log in, and their \
+         sessions end. It is read anew within a second when it has changed.";
     identity_recheck: Recheck = "off", Reload, Active,
-        "all: a reload ends the sessions that the hba file would not let in any more, or whose users are gone \
-         from auth_file, as identity_on_denied says; off: they stay.";
+        "all: a reload ends the sessions that the hba file would not let in any more, or whose users are \
+         gone from auth_file, as identity_on_denied says; off: they stay.";
 }

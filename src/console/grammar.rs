@@ -8,8 +8,8 @@
 //! STRING    = "'" … "'" with '' for a quote
 //! ```
 //! Blanks are space, tab, carriage return and newline; keywords ignore case. Lengths are bounded as they are
-//! written, quotes included: 15 bytes of verb, 63 of argument, 255 of value, 1,024 of a principal. Source: PgBouncer, doc/usage.md
-//! (Admin console) and src/admin.c (admin_parse_query()).
+//! written, quotes included: 15 bytes of verb, 63 of argument, 255 of value, 1,024 of a principal. Source:
+//! PgBouncer, doc/usage.md (Admin console) and src/admin.c (admin_parse_query()).
 
 use super::tables::{self, Shown};
 

@@ -13,10 +13,8 @@ use super::control::{Goal, Refused};
 use super::grammar::{self, Order, Refusal, Shutdown};
 use super::request::{self, Request};
 use super::tables::{self, Access, Shown, Source};
-use crate::auth::Method;
 use crate::base::limits;
 use crate::clients::{ConsoleLogin, ConsoleStream, Rights};
-use crate::config::CONSOLE_DATABASE;
 use crate::control::{ConsoleClient, KeyHolder, Phase};
 use crate::core::ClientIdentity;
 use crate::tasks;
@@ -363,14 +361,6 @@ impl Session {
     fn kill_in_login_plane(&self, id: u64) -> bool {
         let status = &self.console.status;
         status.plane.console_clients.kill(id) || status.clients.logins.kill(id)
-    }
-
-    /// Whether its client's principal is denied meanwhile. The account that we run as may always come, so that
-    /// somebody can put a list right.
-    fn is_denied(&self) -> bool {
-        let is_own =
-            &*self.identity.user == CONSOLE_DATABASE && self.identity.proof.method == Method::Peer.word();
-        !is_own && self.console.status.plane.is_denied(&self.identity.user, &self.identity.proof)
     }
 
     /// The last words; waits a little for the client to take them, since closing a socket with

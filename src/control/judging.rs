@@ -1,9 +1,9 @@
 //! Who may be here by what holds now: the list of those that are denied, and, where `identity_recheck` says
 //! so, the rules and users that have let a client in.
 //!
-//! Asked at each login, and of those who are logged in by workers ([`crate::core::Judge`]). A worker keeps the
-//! judge and asks it of each newcomer, so nobody slips in between the two: whoever was let in by an older list
-//! comes to his worker behind the letter that tells of the newer one, or is there when that comes.
+//! Asked at each login, and of those who are logged in by workers ([`crate::core::Judge`]). A worker keeps
+//! the judge and asks it of each newcomer, so nobody slips in between the two: whoever was let in by an older
+//! list comes to his worker behind the letter that tells of the newer one, or is there when that comes.
 
 use super::plane::Plane;
 use super::policy::Policy;

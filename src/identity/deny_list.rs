@@ -1,9 +1,9 @@
 //! The file that says who may not be here, whatever else lets them in (`deny_principals`).
 //!
 //! A line is `PRINCIPAL`, or `WHOSE PRINCIPAL`, in the words and quoting of ident files: WHOSE is the name of
-//! an issuer, or the word of a method (`cert`, `scram-sha-256`, …), and holds for that one's principals alone;
-//! `all` is everybody's. A PRINCIPAL that begins with `/` is a regular expression for the whole of the name;
-//! its classes are ASCII's and it runs in linear time.
+//! an issuer, or the word of a method (`cert`, `scram-sha-256`, …), and holds for that one's principals
+//! alone; `all` is everybody's. A PRINCIPAL that begins with `/` is a regular expression for the whole of the
+//! name; its classes are ASCII's and it runs in linear time.
 
 use crate::auth::hba::{Token, Tokens, Wrong};
 use crate::base::limits;

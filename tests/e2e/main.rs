@@ -5,9 +5,9 @@
 //!
 //! By what there is to see of PgBouncer: the process `signals`, `service`; files `ini`, `reload`; settings
 //! `timeouts`, `limits`, `tls` (and `tests/settings.rs`, each of them); entries `entries`; users and rules
-//! `auth`, `hba`, `vouched`, `ldap`, `pam`, `identities`; the console `console`; the protocol `bad_input`, `postgres18`,
-//! `replication`; pooling `pooling`; prepared statements `statements`; cancel requests `cancel`, `peers`;
-//! what clients are told `errors`; statistics `statistics`; the log `lines`, `watch`.
+//! `auth`, `hba`, `vouched`, `ldap`, `pam`, `identities`; the console `console`; the protocol `bad_input`,
+//! `postgres18`, `replication`; pooling `pooling`; prepared statements `statements`; cancel requests
+//! `cancel`, `peers`; what clients are told `errors`; statistics `statistics`; the log `lines`, `watch`.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,6 +1,7 @@
 //! One run: workers, servers, clients and the ledger over one ground, from the first event to the last.
 
 mod clients;
+mod parties;
 
 use super::client::{SimClient, Stage};
 use super::driver::{Driver, Reply, Returned, SimMail};
@@ -15,13 +16,10 @@ use super::server::SimServer;
 use super::session::REPORTED;
 use super::unauthenticated::Door;
 use super::wire::Remote;
+pub use parties::{client_login, nowhere, server_identity};
 use pgweir::base::{Address, Micros, limits};
-use pgweir::config::ClientRules;
 use pgweir::control::CancelQueue;
-use pgweir::core::{
-    Answer, CancelKey, ClientIdentity, ClientLogin, Command, Gate, Ledger, Note, PoolShare, Scope,
-    ServerIdentity, ServerLogin, StatementRegistry,
-};
+use pgweir::core::{Answer, Command, Gate, Ledger, Note, Scope, ServerLogin, StatementRegistry};
 use pgweir::wire::{ParamMask, ParamSet, TrackedNames};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -430,62 +428,6 @@ fn asked_for(params: &ParamSet) -> ParamMask {
     let servers_own = param_set(&names, &defaults());
     let is_asked = |at: &usize| params.value(*at) != servers_own.value(*at);
     (0..params.iter().len()).filter(is_asked).fold(ParamMask::default(), ParamMask::with)
-}
-
-/// Who a server is that was logged in to as `user` of `database`, on a host of that name.
-pub fn server_identity(
-    socket_id: u64,
-    [database, user]: [&str; 2],
-    remote: Address,
-    cancel_key: CancelKey,
-) -> Arc<ServerIdentity> {
-    Arc::new(ServerIdentity {
-        socket_id,
-        database: database.into(),
-        user: user.into(),
-        remote,
-        local: nowhere(),
-        host: database.into(),
-        tls: String::new(),
-        connected_at_epoch_s: 0,
-        replication: pgweir::wire::startup::Replication::No,
-        cancel_key,
-    })
-}
-
-/// A client that has logged in as `user` to `database`.
-pub fn client_login(
-    socket_id: u64,
-    [database, user]: [&str; 2],
-    pool: &Arc<PoolShare>,
-    params: ParamSet,
-    rules: ClientRules,
-) -> ClientLogin {
-    let identity = ClientIdentity {
-        socket_id,
-        database: database.into(),
-        user: user.into(),
-        proof: pgweir::base::Proof::by("trust"),
-        remote: nowhere(),
-        local: nowhere(),
-        tls: String::new(),
-        connected_at_epoch_s: 0,
-        replication: pgweir::wire::startup::Replication::No,
-        internal: false,
-    };
-    ClientLogin {
-        identity: Arc::new(identity),
-        pool: Arc::clone(pool),
-        asked: asked_for(&params),
-        params,
-        rules,
-        login_time: Micros(0),
-        welcome: Box::default(),
-    }
-}
-
-pub fn nowhere() -> Address {
-    Address::Unix { port: 0, pid: 0, uid: 0 }
 }
 
 fn brief(letter: &SimMail) -> String {

@@ -6,13 +6,22 @@ use super::super::grammar::{Order, Shutdown};
 use super::reply::Reply;
 use super::{End, Session};
 use crate::audit::{Event, Logout, Totals};
+use crate::auth::Method;
 use crate::base::{Micros, log_about};
-use crate::config::Setting;
+use crate::config::{CONSOLE_DATABASE, Setting};
 
 /// What a text is called that is no command.
 pub(super) const NO_COMMAND: &str = "(not understood)";
 
 impl Session {
+    /// Whether its client's principal is denied meanwhile. The account that we run as may always come, so
+    /// that somebody can put a list right.
+    pub(super) fn is_denied(&self) -> bool {
+        let is_own =
+            &*self.identity.user == CONSOLE_DATABASE && self.identity.proof.method == Method::Peer.word();
+        !is_own && self.console.status.plane.is_denied(&self.identity.user, &self.identity.proof)
+    }
+
     pub(super) fn log_error(&self, text: &str) {
         if self.console.status.plane.policy.load().snapshot.settings.log_pooler_errors {
             log_about!(warn, self.identity.about(), "pooler error: {text}");

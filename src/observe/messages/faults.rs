@@ -160,8 +160,8 @@ each_variant! { Fault, row;
         "The prepared statements of this client take more than 64 MB.",
         "Have the application close statements, or prepare fewer.";
     TokenExpired:
-        "The client's token has expired, and with `identity_on_expired=drain` its session has ended behind its \
-         transaction.",
+        "The client's token has expired, and with `identity_on_expired=drain` its session has ended behind \
+         its transaction.",
         "None, where the client connects again with a newer token; else have it fetch one in time, or set \
          `identity_expiry_grace`.";
     PrincipalDenied:

@@ -16,8 +16,8 @@ pub(super) const ENDS: &[Message] = &[
     ),
     log(
         "deny_principals has changed: {lines} lines, {ended} sessions end",
-        "The file was read anew, and is in force on all workers. The sessions have ended, or end behind their \
-         transactions.",
+        "The file was read anew, and is in force on all workers. The sessions have ended, or end behind \
+         their transactions.",
         NONE,
     ),
     error(
@@ -43,8 +43,8 @@ pub(super) const DENY_ERRORS: &[Message] = &[
     text(
         "a principal is wanted, or whose and a principal",
         "The line has another form.",
-        "Write `PRINCIPAL`, `all PRINCIPAL`, `ISSUER PRINCIPAL` or `METHOD PRINCIPAL`, with quotes around what \
-         has blanks.",
+        "Write `PRINCIPAL`, `all PRINCIPAL`, `ISSUER PRINCIPAL` or `METHOD PRINCIPAL`, with quotes around \
+         what has blanks.",
     ),
     text("the pattern is empty", "A `/` stands alone.", "Write a regular expression behind it."),
     text(
