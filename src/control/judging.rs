@@ -105,11 +105,12 @@ impl Plane {
     }
 }
 
+/// Methods of which the users stand in a file, or are asked for by auth_query; by their words.
+const FROM_FILES: [&str; 6] = ["trust", "plain", "md5", "scram-sha-256", "cert", "peer"];
+
 /// Why what has let a client in does not any more; what nobody has looked up in a file is not looked at.
 fn reason_of_policy(policy: &Policy, client: &ClientIdentity) -> Option<DenyReason> {
-    let asks_for_users =
-        [Method::Any, Method::Ldap, Method::Pam].iter().all(|way| way.word() != client.proof.method);
-    if asks_for_users && policy.users.is_gone(&client.user) {
+    if FROM_FILES.contains(&client.proof.method) && policy.users.is_gone(&client.user) {
         return Some(DenyReason::UserGone);
     }
     if policy.snapshot.settings.auth_type != AuthType::Hba || &*client.database == CONSOLE_DATABASE {
@@ -123,4 +124,17 @@ fn reason_of_policy(policy: &Policy, client: &ClientIdentity) -> Option<DenyReas
     let visit = Visit { origin, database, user, replication: client.replication };
     let rule = policy.hba.rule_for(&visit);
     rule.is_none_or(|rule| rule.method == Method::Reject).then_some(DenyReason::NoRule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Question;
+
+    #[test]
+    fn the_methods_of_files_have_their_words() {
+        let asked = [Question::Plain, Question::Md5, Question::ScramSha256].map(Method::Asked);
+        let methods = [Method::Trust].into_iter().chain(asked).chain([Method::Cert, Method::Peer]);
+        assert_eq!(methods.map(Method::word).collect::<Vec<_>>(), FROM_FILES);
+    }
 }

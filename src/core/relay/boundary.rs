@@ -36,7 +36,7 @@ impl Core {
             pool.counters.query_time.record(us);
         }
         request.ended_at = now;
-        let mode = pool.rules.mode;
+        let (mode, ending) = (pool.rules.mode, client.tenure.end());
         if idle && request.in_xact {
             request.in_xact = false;
             let us = now.since(request.xact_began_at).0;
@@ -46,7 +46,7 @@ impl Core {
                 self.audit_transaction(id, client_id, Outcome::Complete);
             }
         }
-        if let Some(cause) = self.clients[client_id].tenure.end()
+        if let Some(cause) = ending
             && self.end_at_boundary(client_id, cause, id, net)
         {
             return;
