@@ -26,7 +26,8 @@ fn read_named(name: &str) -> Result<DenyList, Vec<String>> {
         return Ok(DenyList::default());
     }
     let text = read_file(name, limits::DENY_BYTES_MAX);
-    let text = text.map_err(|error| vec![format!("could not open deny_principals file {name}: {error}")])?;
+    let text = text.map_err(|error| format!("could not open deny_principals file {name}: {error}"));
+    let text = text.map_err(|error| vec![error])?;
     DenyList::parse(&text, name).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 

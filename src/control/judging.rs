@@ -14,14 +14,7 @@ use crate::config::{AuthType, CONSOLE_DATABASE, Recheck};
 use crate::core::{Answer, ClientIdentity, Command, DenyReason, Judge};
 use crate::identity::DenyList;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// What holds beside the policy, and whether workers know that anything does.
-#[derive(Default)]
-pub(super) struct Denials {
-    list: arc_swap::ArcSwap<DenyList>,
-    are_workers_told: AtomicBool,
-}
+use std::sync::atomic::Ordering;
 
 impl Plane {
     /// Who is denied.

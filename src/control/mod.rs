@@ -12,6 +12,7 @@ mod cancel_keys;
 mod cancel_queue;
 pub mod client_key;
 mod console_clients;
+mod denials;
 mod fair_semaphore;
 mod first_server;
 mod judging;

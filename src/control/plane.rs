@@ -6,8 +6,8 @@
 use super::admissions::Admissions;
 use super::cancel_keys::CancelKeys;
 use super::console_clients::ConsoleClients;
+use super::denials::Denials;
 use super::fair_semaphore::FairSemaphore;
-use super::judging::Denials;
 use super::launcher_channel::{LauncherReceiver, LauncherSender};
 use super::log_progress::LogProgress;
 use super::places::Places;
