@@ -38,6 +38,7 @@ pub struct Row<S> {
     pub(super) accepted: fn() -> String,
     pub(super) set: fn(&mut S, &str) -> Result<(), BadValue>,
     pub(super) show: fn(&S) -> Option<String>,
+    pub(super) same: fn(&S, &S) -> bool,
     pub(super) caveat: fn(&S) -> Option<&'static str>,
     pub(super) copy: fn(&S, &mut S),
 }
@@ -61,9 +62,9 @@ impl<S> Row<S> {
         (self.show)(settings)
     }
 
-    /// Whether both have the same value.
+    /// Whether both have the same value, that which is not shown of it included.
     pub fn same(&self, one: &S, other: &S) -> bool {
-        self.show(one) == self.show(other)
+        (self.same)(one, other)
     }
 
     /// Copies its field.
@@ -126,6 +127,7 @@ macro_rules! settings {
             accepted: <$type as Value>::accepted,
             set: |to, text| { to.$name = Value::parse(text)?; Ok(()) },
             show: |of| of.$name.show(),
+            same: |one, other| one.$name == other.$name,
             caveat: |of| of.$name.caveat(),
             copy: |from, to| to.$name.clone_from(&from.$name),
         }, )* ];

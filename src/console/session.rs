@@ -20,6 +20,7 @@ use crate::core::ClientIdentity;
 use crate::tasks;
 use crate::wire::encode::{self, Severity};
 use crate::wire::{sqlstate, tags};
+use record::logged;
 use reply::{Reply, admin_needed, eventually, notice, outcome};
 use std::io;
 use std::sync::Arc;
@@ -46,6 +47,10 @@ impl End {
 
     fn fault(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), told: true }
+    }
+
+    fn killed() -> Self {
+        Self::fault(crate::wire::Fault::AdminDisconnect.text())
     }
 }
 
@@ -133,7 +138,7 @@ impl Session {
                 let (kill, look) = (Arc::clone(&self.client.kill), Arc::clone(&self.client.look));
                 tokio::select! {
                     read = self.read() => read?,
-                    () = kill.notified() => return Ok(killed()),
+                    () = kill.notified() => return Ok(End::killed()),
                     // one that has hung up is read to its end
                     () = look.notified() => if !self.stream.has_hung_up() { self.client.is_here() },
                 }
@@ -213,7 +218,7 @@ impl Session {
         let kill = Arc::clone(&self.client.kill);
         tokio::select! {
             sent = self.reply(&out) => sent?,
-            () = kill.notified() => return Ok(Some(killed())),
+            () = kill.notified() => return Ok(Some(End::killed())),
         }
         Ok(None)
     }
@@ -238,7 +243,7 @@ impl Session {
                     console.control.take_back(goal);
                     return Ok(Ok(Refused::Resumed.into()));
                 }
-                () = kill.notified() => return Ok(Err(killed())),
+                () = kill.notified() => return Ok(Err(End::killed())),
                 read = self.read(), if reads => read?,
             }
         }
@@ -382,21 +387,6 @@ impl Session {
         // Whether it heard us or not, it is gone either way.
         let _ = tokio::time::timeout(Duration::from_millis(limits::CLIENT_LINGER_MS), goodbye).await;
     }
-}
-
-fn killed() -> End {
-    End::fault(crate::wire::Fault::AdminDisconnect.text())
-}
-
-/// Logs a command that was taken.
-fn logged<T>(result: Result<T, Refused>, command: &str, name: &Option<String>) -> Result<T, Refused> {
-    if result.is_ok() {
-        match name {
-            Some(name) => tracing::info!("{command} '{name}' command issued"),
-            None => tracing::info!("{command} command issued"),
-        }
-    }
-    result
 }
 
 #[cfg(test)]

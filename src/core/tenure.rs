@@ -7,8 +7,8 @@
 //! (`relay/draining.rs`), so that none that is sent ahead begins another transaction. Nothing here is on the
 //! path of a session that is not marked but the look at its mark.
 //!
-//! Never cuts a transaction, but for `identity_on_denied=drop_now`, and for a replication client, whose stream
-//! has no boundary.
+//! Never cuts a transaction, but for `identity_on_denied=drop_now`, and for a replication client, whose
+//! stream has no boundary.
 
 use super::admin::{Answer, Judge};
 use super::conn::{Client, DenyReason, EndCause, Leave, Phase, Stand, Tenure};

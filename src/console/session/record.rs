@@ -2,6 +2,7 @@
 //!
 //! Never a secret: of a setting that may hold one its name alone, of a text that nobody understands nothing.
 
+use super::super::control::Refused;
 use super::super::grammar::{Order, Shutdown};
 use super::reply::Reply;
 use super::{End, Session};
@@ -65,6 +66,21 @@ impl Session {
             }))
         });
     }
+}
+
+/// Logs a command that was taken.
+pub(super) fn logged<T>(
+    result: Result<T, Refused>,
+    command: &str,
+    name: &Option<String>,
+) -> Result<T, Refused> {
+    if result.is_ok() {
+        match name {
+            Some(name) => tracing::info!("{command} '{name}' command issued"),
+            None => tracing::info!("{command} command issued"),
+        }
+    }
+    result
 }
 
 /// A command as it may be shown.

@@ -100,7 +100,8 @@ pub enum Command {
     /// that no query waits for it.
     Stats(usize),
     /// End the sessions that the judge gives a reason for, as `identity_on_denied` says: of the clients from
-    /// this slot on, so many that no query waits for it; and of those that come from now on. Answer: `Judged`.
+    /// this slot on, so many that no query waits for it; and of those that come from now on. Answer:
+    /// `Judged`.
     Judge(Judge, usize),
     /// Disconnect the clients that are meant, whatever the reason, from this slot on ("admin forced
     /// disconnect"). Answer: `Judged`.

@@ -1,9 +1,9 @@
 //! What a client may still send whose session is to end: the rest of its transaction, one request after the
 //! other.
 //!
-//! A request that was sent behind the end of a transaction would begin another one, so none goes to the server
-//! before the one ahead of it is answered. Never waits for what the server waits for: data of a COPY pass.
-//! Source: PostgreSQL documentation, "Message Flow": "Pipelining", "COPY Operations".
+//! A request that was sent behind the end of a transaction would begin another one, so none goes to the
+//! server before the one ahead of it is answered. Never waits for what the server waits for: data of a COPY
+//! pass. Source: PostgreSQL documentation, "Message Flow": "Pipelining", "COPY Operations".
 
 use super::context::{Relay, Step};
 use crate::base::{ClientId, Peer};

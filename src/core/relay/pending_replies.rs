@@ -215,8 +215,8 @@ impl Expected {
         self.copy == CopyIn::Running || (self.copy == CopyIn::No && !self.queue.is_empty() && !self.skipping)
     }
 
-    /// Whether a ReadyForQuery comes of what was sent, whatever the client says or does not say. A server that
-    /// takes COPY data waits for their end first, where that has not been sent.
+    /// Whether a ReadyForQuery comes of what was sent, whatever the client says or does not say. A server
+    /// that takes COPY data waits for their end first, where that has not been sent.
     pub(crate) fn owes_ready(&self) -> bool {
         let asks = |expect: &Expect| matches!(expect, Expect::Sync | Expect::Simple | Expect::Function);
         (self.copy != CopyIn::Running || self.copy_ends > 0) && self.queue.iter().any(asks)

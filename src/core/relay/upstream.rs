@@ -380,9 +380,8 @@ impl<N: Net> Relay<'_, N, ClientId> {
             client.hold.add(Reason::Waiting, Peer::Client(self.id), self.net);
             return Step::Later;
         }
-        let mut answer = Vec::new();
+        let (mut answer, text) = (Vec::new(), client.canceled.text());
         if client.canceled.is_next() {
-            let text = client.canceled.text();
             encode::error(&mut answer, encode::Severity::Error, sqlstate::QUERY_CANCELED, text);
             client.canceled = Canceled::ToSync;
         }
