@@ -12,6 +12,7 @@ mod keys;
 pub mod ldap;
 pub mod md5;
 mod method;
+mod option_words;
 pub mod scram;
 mod secret;
 mod userlist;

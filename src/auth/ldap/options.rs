@@ -1,9 +1,10 @@
-//! The options of LDAP: `name=value`, with blanks or commas between, quotes anywhere in a word.
+//! The options of LDAP: `name=value` words.
 //!
 //! The last of a name counts. Sources: PostgreSQL documentation, "LDAP Authentication" and "The pg_hba.conf
 //! File"; PgBouncer, doc/config.md (`auth_ldap_options`).
 
 use super::{LdapEncryption, LdapLookup, LdapOptions, LdapScope, LdapSearch, LdapServer, USERNAME, url};
+use crate::auth::option_words::{BadWord, word};
 use crate::base::{Password, limits};
 use crate::config::{keyword_shown, shown};
 use std::fmt::Write as _;
@@ -63,41 +64,20 @@ pub(super) fn parse(text: &[u8]) -> Result<LdapOptions, LdapOptionsError> {
     let mut rest = text;
     while let Some((word, behind)) = word(rest)? {
         rest = behind;
-        let word = zeroize::Zeroizing::new(word);
         let (name, value) = word.split_once('=').ok_or(LdapOptionsError::NoValue)?;
         written.take(name, value)?;
     }
     written.options()
 }
 
-/// The word at the front of `input`, without its quotes, and what follows it; `None` at the end.
-fn word(input: &[u8]) -> Result<Option<(String, &[u8])>, LdapOptionsError> {
-    let is_gap = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'\x0b' || *byte == b',';
-    let gap = input.iter().take_while(|byte| is_gap(byte)).count();
-    let mut rest = &input[gap..];
-    let (mut word, mut is_quoted) = (zeroize::Zeroizing::new(Vec::new()), false);
-    if matches!(rest.first(), None | Some(b'#')) {
-        return Ok(None);
-    }
-    while let [first, behind @ ..] = rest {
-        match first {
-            b'"' if is_quoted && behind.first() == Some(&b'"') => {
-                word.push(b'"');
-                rest = &behind[1..];
-                continue;
-            }
-            b'"' => is_quoted = !is_quoted,
-            byte if !is_quoted && (is_gap(byte) || *byte == b'#') => break,
-            0 => return Err(LdapOptionsError::ZeroByte),
-            byte => word.push(*byte),
+impl From<BadWord> for LdapOptionsError {
+    fn from(bad: BadWord) -> Self {
+        match bad {
+            BadWord::QuoteNotClosed => Self::QuoteNotClosed,
+            BadWord::NotUtf8 => Self::NotUtf8,
+            BadWord::ZeroByte => Self::ZeroByte,
         }
-        rest = behind;
     }
-    if is_quoted {
-        return Err(LdapOptionsError::QuoteNotClosed);
-    }
-    let word = std::str::from_utf8(&word).map_err(|_| LdapOptionsError::NotUtf8)?.to_owned();
-    Ok(Some((word, rest)))
 }
 
 impl Written {
