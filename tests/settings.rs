@@ -101,7 +101,9 @@ fn the_order_is_show_configs() {
             "identity_expiry_grace",
             "identity_on_denied",
             "deny_principals",
-            "identity_recheck"
+            "identity_recheck",
+            "auth_jwt_options",
+            "auth_claims_file"
         ]
     );
     let mut sorted = names[..ours].to_vec();
@@ -165,7 +167,7 @@ fn the_reference_is_a_valid_configuration_of_defaults() {
 
 #[test]
 fn every_example_loads_without_a_warning() {
-    for name in ["minimal.ini", "production.ini", "rds_iam.ini", "quickstart.ini"] {
+    for name in ["minimal.ini", "production.ini", "rds_iam.ini", "jwt.ini", "quickstart.ini"] {
         let snapshot =
             Snapshot::load(&configs().join(name), None).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(snapshot.warnings, [""; 0], "{name}");

@@ -23,7 +23,7 @@ mod words;
 
 pub use error::{Doubt, FileError, FileKind, Unsupported, Wrong};
 pub use ident::{IdentMap, IdentMaps};
-pub use rule::{Origin, Rule, Visit};
+pub use rule::{Origin, Rule, TcpWay, Visit};
 pub(crate) use tokens::{Token, Tokens};
 
 use files::Files;
@@ -51,7 +51,7 @@ impl Hba {
         files.each_line(path, &mut |files, place, tokens| {
             let mut rule = parse::rule(files, place, tokens, maps)?;
             if let (Some(rule), Some(last)) = (&mut rule, rules.last()) {
-                rule.share_ldap(last);
+                rule.share_options(last);
             }
             rules.extend(rule);
             Ok(())

@@ -20,6 +20,8 @@ pub enum Method {
     Cert,
     /// By the account of the process at the other end of a Unix socket.
     Peer,
+    /// By a token that an issuer has signed.
+    Jwt,
     /// By a password that a directory takes.
     Ldap,
     /// By a password that PAM takes; no rule has it.
@@ -48,6 +50,7 @@ impl Method {
             AuthType::ScramSha256 => Self::Asked(Question::ScramSha256),
             AuthType::Cert => Self::Cert,
             AuthType::Peer => Self::Peer,
+            AuthType::Jwt => Self::Jwt,
             AuthType::Ldap => Self::Ldap,
             AuthType::Pam => Self::Pam,
             AuthType::Hba => return None,
@@ -64,6 +67,7 @@ impl Method {
             "scram-sha-256" => Self::Asked(Question::ScramSha256),
             "cert" => Self::Cert,
             "peer" => Self::Peer,
+            "jwt" => Self::Jwt,
             "ldap" => Self::Ldap,
             _ => return None,
         })
@@ -80,6 +84,7 @@ impl Method {
             Self::Asked(Question::ScramSha256) => "scram-sha-256",
             Self::Cert => "cert",
             Self::Peer => "peer",
+            Self::Jwt => "jwt",
             Self::Ldap => "ldap",
             Self::Pam => "pam",
         }

@@ -8,6 +8,7 @@
 
 pub mod certificate;
 pub mod hba;
+pub mod jwt;
 mod keys;
 pub mod ldap;
 pub mod md5;

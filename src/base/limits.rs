@@ -3,10 +3,12 @@
 mod audit;
 mod files;
 mod identity;
+mod issuers;
 
 pub use audit::*;
 pub use files::*;
 pub use identity::*;
+pub use issuers::*;
 
 /// Most bytes of one startup packet: PostgreSQL's own bound (MAX_STARTUP_PACKET_LENGTH). PgBouncer takes what
 /// fits into pkt_buf, 4,096 bytes.

@@ -16,6 +16,7 @@ mod rules;
 mod run;
 mod signals;
 mod systemd;
+mod tokens;
 
 use crate::config::{Settings, differences};
 use crate::observe::line::{Entry, Level};

@@ -248,6 +248,8 @@ impl Process {
             plane.judge_sessions().await;
         };
         tasks::spawn("judging sessions", "process", judging);
+        let clients = &self.console.status.clients;
+        clients.issuers.adopt(&clients.plane.policy.load());
     }
 }
 

@@ -5,8 +5,9 @@
 use super::audit;
 use super::denials;
 use super::rules::{self, Rules};
+use super::tokens;
 use crate::auth::UserList;
-use crate::auth::hba::FileError;
+use crate::auth::hba::{FileError, Hba};
 use crate::base::limits;
 use crate::config::{
     AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Settings, Snapshot, read_file,
@@ -81,10 +82,15 @@ fn in_spite_of(refused: Refused) -> Vec<String> {
     of_iam.retain(|error| !(may_lack && is_missing(error)));
     let of_tls = set_up_tls(remains.snapshot(), None).err().unwrap_or_default();
     let of_tls = of_tls.into_iter().filter(|(error, _)| !(may_lack && error.is_of_absence()));
-    let mut of_rules = rules::read(&remains.snapshot().settings).err().unwrap_or_default();
+    let read = rules::read(&remains.snapshot().settings);
+    let of_tokens = match &read {
+        Ok(rules) if !may_lack => tokens::read(remains.snapshot(), &rules.hba).err().unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let mut of_rules = read.err().unwrap_or_default();
     of_rules.retain(|error| !(may_lack && matches!(error, FileError::NotNamed | FileError::NoLdapOptions)));
     let others = texts(&of_rules).into_iter().chain(of_tls.map(|(_, line)| line));
-    lines(&errors.and(of_iam)).into_iter().chain(others).collect()
+    lines(&errors.and(of_iam)).into_iter().chain(others).chain(of_tokens).collect()
 }
 
 fn texts(told: &[impl ToString]) -> Vec<String> {
@@ -110,14 +116,20 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
         }
         read => (read.map_err(|errors| texts(&errors)), Vec::new()),
     };
+    let tokens = match &rules {
+        Ok(rules) => tokens::read(&snapshot, &rules.hba),
+        Err(_) => tokens::read(&snapshot, &Hba::default()), // its own errors are told with theirs
+    };
     let tls = set_up_tls(&snapshot, before)
         .map_err(|errors| errors.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
     let denials = denials::read(&snapshot.settings);
-    let ((users, mut problems), Rules { hba, ldap, doubts }, (client_tls, server_tls), denials) =
-        match (of_iam.and(of_audit), users, rules, tls, denials) {
-            (Ok(()), Ok(users), Ok(rules), Ok(tls), Ok(denials)) => (users, rules, tls, denials),
-            (first, users, rules, tls, denials) => {
-                let errors = [first.err(), users.err(), rules.err(), tls.err(), denials.err()];
+    let ((users, mut problems), Rules { hba, ldap, doubts }, tokens, (client_tls, server_tls), denials) =
+        match (of_iam.and(of_audit), users, rules, tokens, tls, denials) {
+            (Ok(()), Ok(users), Ok(rules), Ok(tokens), Ok(tls), Ok(denials)) => {
+                (users, rules, tokens, tls, denials)
+            }
+            (first, users, rules, tokens, tls, denials) => {
+                let errors = [first.err(), users.err(), rules.err(), tokens.err(), tls.err(), denials.err()];
                 return Err(errors.into_iter().flatten().flatten().collect());
             }
         };
@@ -125,7 +137,7 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     let (snapshot, users, hba) = (Arc::new(snapshot), Arc::new(users), Arc::new(hba));
     let mut doubts = texts(&doubts);
     doubts.extend(left_out(client_tls.as_ref(), &server_tls, &ldap.tls.left_out));
-    let policy = Policy { snapshot, users, hba, ldap, client_tls, server_tls };
+    let policy = Policy { snapshot, users, hba, ldap, tokens, client_tls, server_tls };
     Ok(Loaded { policy, problems, doubts, denials: Some(denials) })
 }
 
@@ -157,6 +169,7 @@ pub(super) fn with_setting(
         "deny_principals" => Some(denials::read(&snapshot.settings).map_err(|errors| errors.join("; "))?),
         _ => None,
     };
+    let tokens = tokens::after_set(before, &snapshot, &hba, key).map_err(|errors| errors.join("; "))?;
     let names_same_users =
         |settings: &Settings| (settings.auth_file.clone(), settings.auth_type == AuthType::Pam);
     let (users, problems) =
@@ -181,7 +194,7 @@ pub(super) fn with_setting(
     }
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
-    let policy = Policy { snapshot: Arc::new(snapshot), users, hba, ldap, client_tls, server_tls };
+    let policy = Policy { snapshot: Arc::new(snapshot), users, hba, ldap, tokens, client_tls, server_tls };
     Ok((Loaded { policy, problems, doubts, denials }, why))
 }
 
@@ -405,6 +418,7 @@ mod tests {
             users: Arc::default(),
             hba: Arc::default(),
             ldap: Default::default(),
+            tokens: Default::default(),
             client_tls: None,
             server_tls: ServersTls::disabled(),
         };

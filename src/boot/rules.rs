@@ -47,7 +47,7 @@ pub(super) fn read(settings: &Settings) -> Result<Rules, Vec<FileError>> {
 
 /// `rules`, with what handshakes need where a directory is asked over TLS.
 fn with_ldap_tls(mut rules: Rules) -> Result<Rules, Vec<FileError>> {
-    let of_rules = rules.hba.rules().iter().filter_map(|rule| rule.ldap.as_ref());
+    let of_rules = rules.hba.rules().iter().filter_map(|rule| rule.ldap());
     let mut all = of_rules.chain(&rules.ldap.options);
     if all.any(|options| options.encryption != LdapEncryption::None) {
         let tls = LdapTls::load(|name| std::env::var(name).ok());

@@ -160,6 +160,7 @@ fn serve(
         Process { servers: Arc::clone(&servers), console: Arc::clone(&console), log: log.clone(), stderr };
     let acceptors = runtime.block_on(async {
         servers.begin();
+        clients.issuers.adopt(&clients.plane.policy.load());
         begin_tasks(&servers, &console, launcher, console_logins);
         let figures = Arc::clone(&status);
         let write_emf = move || observe::write_emf(Arc::clone(&figures));

@@ -11,6 +11,7 @@ use crate::auth::scram::{NONCE_BYTES, ScramServer, Verifier, nonce_text};
 use crate::auth::{Question, ScramKeys, Secret};
 use crate::base::limits;
 use crate::control::Randomness;
+use crate::identity::oauthbearer;
 use crate::wire::authentication::{self, SCRAM_SHA_256};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, startup, tags};
 use std::io;
@@ -69,6 +70,48 @@ pub(super) async fn ask_password(stream: &mut ClientStream) -> Result<Zeroizing<
     authentication::write_cleartext_request(&mut out);
     stream.send(&out).await?;
     read_password(stream, Expected::ClearPassword).await
+}
+
+/// Asks the client for a token by SASL OAUTHBEARER; gives its first message, never empty.
+///
+/// # Errors
+/// It sends something else, or goes.
+/// # Cancel safety
+/// The login cannot be taken up again.
+pub(super) async fn ask_bearer(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+    let mut out = Vec::new();
+    authentication::write_sasl_request(&mut out, oauthbearer::MECHANISM);
+    stream.send(&out).await?;
+    let mut payload = read_expected(stream, Expected::Token).await?;
+    let (mechanism, first) = authentication::sasl_initial(&payload).map_err(|_| Fault::SaslFailed)?;
+    if mechanism != oauthbearer::MECHANISM.as_bytes() {
+        return Err(Fault::SaslMechanism.into());
+    }
+    let Some(length) = first.map(<[u8]>::len) else {
+        return challenge(stream, &[]).await;
+    };
+    let in_front = payload.len() - length;
+    payload.drain(..in_front);
+    Ok(payload)
+}
+
+/// Tells the client by SASL why its token is not taken, or where to get one, and waits for its answer: what
+/// follows is the end of its login.
+///
+/// # Errors
+/// It answers otherwise than it has to, or goes.
+/// # Cancel safety
+/// The login cannot be taken up again.
+pub(super) async fn refuse_bearer(stream: &mut ClientStream, why: &str) -> Result<(), LoginEnd> {
+    let answer = challenge(stream, why.as_bytes()).await?;
+    if oauthbearer::is_end_of_failure(&answer) { Ok(()) } else { Err(Fault::SaslFailed.into()) }
+}
+
+async fn challenge(stream: &mut ClientStream, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+    let mut out = Vec::new();
+    authentication::write_sasl_continue(&mut out, text);
+    stream.send(&out).await?;
+    read_expected(stream, Expected::Token).await
 }
 
 async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {
@@ -148,6 +191,8 @@ fn random<const N: usize>(rules: &ProofRules<'_>) -> Result<[u8; N], LoginEnd> {
 enum Expected {
     /// A password as it is. One that is too long is a wrong one, as with PgBouncer, and not read.
     ClearPassword,
+    /// A token within SASL, as long as a password.
+    Token,
     /// Something of a form that makes it short.
     Other,
 }
@@ -155,7 +200,7 @@ enum Expected {
 impl Expected {
     fn bytes_max(self) -> u32 {
         let most = match self {
-            Self::ClearPassword => limits::PASSWORD_MESSAGE_BYTES_MAX,
+            Self::ClearPassword | Self::Token => limits::PASSWORD_MESSAGE_BYTES_MAX,
             Self::Other => limits::LOGIN_MESSAGE_BYTES_MAX,
         };
         most as u32

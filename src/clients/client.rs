@@ -11,6 +11,7 @@ mod hand_over;
 mod proof;
 mod record;
 mod replication;
+mod token;
 mod vouched;
 
 use super::clients::{Clients, Rights};

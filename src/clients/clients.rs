@@ -3,6 +3,7 @@
 //! One value, made by `boot`. Knows nothing of servers: both meet in the [`Plane`].
 
 use super::accepting::Accepting;
+use super::issuers::Issuers;
 use super::shortage::Shortage;
 use super::turns::{DirectoryTurns, Turns};
 use super::unauthenticated::UnauthenticatedClients;
@@ -57,6 +58,8 @@ pub struct Clients {
     pub ldap_turns: DirectoryTurns,
     /// Turns at PAM.
     pub pam_turns: Turns,
+    /// Issuers of tokens, with their keys.
+    pub(crate) issuers: Issuers,
     /// The clients that are logging in.
     pub logins: Logins,
     /// What SCRAM clients are checked against.
@@ -83,6 +86,7 @@ impl Clients {
             accounts: FairSemaphore::new(limits::ACCOUNT_LOOKUPS_MAX, limits::ACCOUNT_LOOKUPS_EACH_MAX),
             ldap_turns: DirectoryTurns::default(),
             pam_turns: Turns::new("PAM", limits::PAM_LOGINS_MAX, limits::PAM_LOGINS_EACH_MAX),
+            issuers: Issuers::new(plane.clock()),
             logins: Logins::default(),
             verifiers: Arc::default(),
             random: Randomness::default(),

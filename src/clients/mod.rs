@@ -12,6 +12,7 @@ mod client;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod clients;
 mod greet;
+pub(crate) mod issuers;
 mod ldap;
 mod listen;
 mod login_reply;

@@ -114,6 +114,8 @@ pub enum AuthType {
     Ldap,
     /// A password that PAM takes.
     Pam,
+    /// A token that an issuer of `[issuers]` has signed.
+    Jwt,
     /// What the rule of `auth_hba_file` says that fits.
     Hba,
 }
@@ -130,6 +132,7 @@ impl Choice for AuthType {
         ("ldap", Self::Ldap),
         ("pam", Self::Pam),
         ("hba", Self::Hba),
+        ("jwt", Self::Jwt),
     ];
 }
 

@@ -38,6 +38,8 @@ pub struct Places {
     pub databases: BTreeMap<Arc<str>, Place>,
     /// Of each entry of `[users]`.
     pub users: BTreeMap<Arc<str>, Place>,
+    /// Of each entry of `[issuers]`.
+    pub issuers: BTreeMap<Arc<str>, Place>,
 }
 
 impl PartialEq for Places {
@@ -117,6 +119,11 @@ pub enum EntryProblem {
     NotThere,
     /// A peer without a host.
     NoHost,
+    /// One more than there may be.
+    TooMany {
+        /// So many.
+        most: usize,
+    },
     /// Not a connection string.
     ConnStr(ConnStrError),
     /// Neither a connection string nor a name of its own: a setting of `[pgbouncer]`; the section it is in.
@@ -206,7 +213,7 @@ impl fmt::Display for ConfigError {
             Problem::UnknownSection(name) => write!(
                 f,
                 "invalid section \"{}\" in configuration ({at}): accepted: pgbouncer, databases, users, \
-                 peers",
+                 peers, issuers",
                 keyword_shown(name)
             ),
             Problem::NotInOverlays(name) => {
@@ -265,17 +272,27 @@ impl EntryProblem {
                 )
             }
             Self::NoHost => write!(f, "host was not provided for peer {name} in configuration ({at})"),
+            Self::TooMany { most } => {
+                write!(f, "{kind} \"{name}\" is one too many in configuration ({at}): at most {most}")
+            }
             Self::Misplaced(section) => write!(
                 f,
                 "setting {name} stands in section [{section}] of the configuration ({at}): it belongs to \
                  [pgbouncer]"
             ),
             Self::ConnStr(why) => {
-                let what = if kind == "user" { "user settings" } else { "connection string" };
+                let what = match kind {
+                    "user" => "user settings",
+                    "issuer" => "keys",
+                    _ => "connection string",
+                };
                 write!(f, "syntax error in {what} of {kind} \"{name}\" in configuration ({at}): {why}")
             }
             Self::UnknownKey { key, accepted } => {
-                let what = if kind == "user" { "user" } else { "connection" };
+                let what = match kind {
+                    "user" | "issuer" => kind,
+                    _ => "connection",
+                };
                 let key = keyword_shown(key);
                 write!(
                     f,

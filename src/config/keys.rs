@@ -6,6 +6,7 @@
 use super::choices::{LoadBalance, PoolMode, SessionState, SslMode, TimeoutAction, TlsNegotiation};
 use super::database::{Database, Hosts, UserEntry};
 use super::iam::ServerAuth;
+use super::issuers::{IssuerEntry, Period, Seconds, WebAddress, Words};
 use super::peers::PeerEntry;
 use super::value::{BadValue, Bytes, Limit, Size, Span, Value};
 use crate::base::{Micros, Password};
@@ -209,4 +210,44 @@ pub(super) const PEER_KEYS: &[Key<PeerEntry>] = keys! { PeerEntry:
     "port": u16, |peer, port| peer.port = port, "Its port; default 6432.";
     "pool_size": Size, |peer, size| peer.pool_size = size.0,
         "Cancel requests on their way to it at a time; overrides default_pool_size; 0 unlimited.";
+};
+
+/// Keys of `[issuers]`.
+pub(super) const ISSUER_KEYS: &[Key<IssuerEntry>] = keys! { IssuerEntry:
+    "issuer": Text, |entry, text| entry.issuer = text,
+        "What tokens say in the claim iss, to the letter; must be given.";
+    "audience": Words, |entry, words| entry.audiences = words,
+        "One of them must stand in a token's audience_claim; must be given.";
+    "audience_claim": Text, |entry, name| entry.audience_claim = name,
+        "Claim that says for whom a token is; default aud. (Amazon Cognito's access tokens have client_id.)";
+    "jwks_file": Text, |entry, file| entry.keys.file = Some(file),
+        "File of the issuer's keys (a JSON Web Key Set), read anew when it changes.";
+    "jwks_url": WebAddress, |entry, url| entry.keys.url = Some(url),
+        "Where the issuer's keys are fetched from; default, without jwks_file: the jwks_uri of the document \
+         /.well-known/openid-configuration behind issuer.";
+    "jwks_ca_file": Text, |entry, file| entry.ca_file = Some(file),
+        "Authorities that vouch for the server of the keys; default: the system's.";
+    "algorithms": Words, |entry, words| entry.algorithms = words,
+        "Signatures that count: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA; default \
+         RS256,ES256.";
+    "clock_skew": Seconds, |entry, span| entry.clock_skew = span,
+        "Seconds by which the issuer's clock may differ; default 30.";
+    "max_token_age": Seconds, |entry, span| entry.max_token_age = span,
+        "Seconds that a token may be good for in all, from iat to exp; 0: no bound; default 3600.";
+    "required_claims": Words, |entry, words| entry.required_claims = words,
+        "Claims that a token must have, separated by commas: NAME, or NAME=VALUE|VALUE with one of the \
+         values. A name that begins with / is a JSON pointer.";
+    "principal_claim": Text, |entry, name| entry.principal_claim = name,
+        "Claim that says who the client is: in the log, and where there is no map, the role; default sub.";
+    "audit_claims": Words, |entry, words| entry.audit_claims = words,
+        "Claims that are kept with the session for the audit log, separated by commas.";
+    "map": Text, |entry, name| entry.map = Some(name),
+        "Map of auth_claims_file that says which roles a token is good for; default: the role that \
+         principal_claim names.";
+    "scope": Text, |entry, text| entry.scope = Some(text),
+        "What clients by OAUTHBEARER are told to ask the issuer for, separated by spaces.";
+    "keys_max_age": Period, |entry, span| entry.keys_max_age = span.0,
+        "Seconds for which the last keys count while no newer ones can be fetched; default 86400.";
+    "refresh": Period, |entry, span| entry.refresh = span.0,
+        "Seconds between two fetches of the keys; default 300.";
 };

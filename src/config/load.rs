@@ -129,13 +129,14 @@ impl Snapshot {
     }
 
     fn finish(draft: Draft, overlay: Option<Arc<str>>, previous: Option<&Self>) -> Self {
-        let Draft { settings, databases, fallback, users, peers, places, warnings, .. } = draft;
+        let Draft { settings, databases, fallback, users, peers, issuers, places, warnings, .. } = draft;
         let mut snapshot = Self {
             settings,
             databases,
             fallback,
             users,
             peers,
+            issuers,
             warnings,
             overlay,
             places,

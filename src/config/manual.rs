@@ -2,7 +2,7 @@
 //!
 //! Pure. `tests/settings.rs` holds the committed page equal to what this prints.
 
-use super::keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
+use super::keys::{DATABASE_KEYS, ISSUER_KEYS, Key, PEER_KEYS, USER_KEYS};
 use super::setting::{Change, Effect};
 use super::settings::{Setting, TABLE};
 use crate::base::roff;
@@ -16,7 +16,9 @@ The format is that of a pgbouncer.ini, which is read as it is: sections
 .BR [pgbouncer] ,
 .BR [databases] ,
 .BR [users] ,
-.BR [peers] ;
+.BR [peers] ,
+and, of its own,
+.BR [issuers] ;
 lines of
 .IR "key " = " value" ;
 comments on lines of their own, with
@@ -26,7 +28,7 @@ or
 in front;
 .B %include
 .I FILE
-at any place, up to 10 deep. Values of the last three sections are
+at any place, up to 10 deep. Values of the last four sections are
 .IR key = value
 pairs separated by spaces, in single quotes where they hold spaces. Times are in seconds, fractions allowed.
 .PP
@@ -61,6 +63,8 @@ pub fn page() -> String {
     page.extend(USER_KEYS.iter().map(key));
     page += ".SH SECTION [PEERS]\n";
     page.extend(PEER_KEYS.iter().map(key));
+    page += ".SH SECTION [ISSUERS]\n";
+    page.extend(ISSUER_KEYS.iter().map(key));
     page + TAIL
 }
 

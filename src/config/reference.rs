@@ -2,7 +2,7 @@
 //!
 //! `tests/settings.rs` holds the committed files equal to what this prints.
 
-use super::keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
+use super::keys::{DATABASE_KEYS, ISSUER_KEYS, Key, PEER_KEYS, USER_KEYS};
 use super::setting::{Change, Effect};
 use super::settings::{Setting, TABLE};
 use crate::base::wrap;
@@ -31,6 +31,8 @@ pub fn ini() -> String {
     section(&mut page, "databases", "mydb = host=127.0.0.1 port=5432", DATABASE_KEYS);
     section(&mut page, "users", "myuser = pool_mode=transaction pool_size=5", USER_KEYS);
     section(&mut page, "peers", "1 = host=/tmp", PEER_KEYS);
+    let example = "apps = issuer=https://login.example.org audience=postgres map=apps";
+    section(&mut page, "issuers", example, ISSUER_KEYS);
     page
 }
 
@@ -53,6 +55,7 @@ pub fn markdown() -> String {
     keys_list(&mut page, "databases", DATABASE_KEYS);
     keys_list(&mut page, "users", USER_KEYS);
     keys_list(&mut page, "peers", PEER_KEYS);
+    keys_list(&mut page, "issuers", ISSUER_KEYS);
     wrap::page(&page)
 }
 
@@ -64,14 +67,15 @@ const MARKDOWN_HEAD: &str = "\
 | `minimal.ini` | the fewest lines that pool one database |
 | `production.ini` | a commented start for a real installation |
 | `rds_iam.ini` | Amazon RDS and Aurora by IAM, without stored passwords |
+| `jwt.ini` | clients that prove who they are by tokens of an issuer |
 | `quickstart.ini` | what `make quickstart` runs |
 | `reference.ini` | every setting with its default |
 | `userlist.example.txt` | the form of `auth_file` |
 
-The format is PgBouncer's: sections `[pgbouncer]`, `[databases]`, `[users]`, `[peers]`; `key = value` \
-lines; comments on lines of their own, with `;` or `#` in front; `%include FILE` at any place, up to 10 \
-deep. Values of the last three sections are `key=value` pairs separated by spaces, `'quoted'` where they \
-hold spaces. `* = ...` in `[databases]` serves every name that has no line of its own.
+The format is PgBouncer's: sections `[pgbouncer]`, `[databases]`, `[users]`, `[peers]`, and `[issuers]` of \
+our own; `key = value` lines; comments on lines of their own, with `;` or `#` in front; `%include FILE` \
+at any place, up to 10 deep. Values of the last four sections are `key=value` pairs separated by spaces, \
+`'quoted'` where they hold spaces. `* = ...` in `[databases]` serves every name that has no line of its own.
 
 The lists below are written from the program's own: `BLESS=1 cargo test --test settings` rewrites them.
 ";

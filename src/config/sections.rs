@@ -6,7 +6,8 @@
 use super::database::{Database, UserEntry};
 use super::errors::{ConfigError, EntryProblem, Place, Places, Problem};
 use super::ini::{Item, Token};
-use super::keys::{DATABASE_KEYS, Key, PEER_KEYS, USER_KEYS};
+use super::issuers::IssuerEntry;
+use super::keys::{DATABASE_KEYS, ISSUER_KEYS, Key, PEER_KEYS, USER_KEYS};
 use super::peers::PeerEntry;
 use super::settings::{Setting, Settings, TABLE};
 use super::{CONSOLE_DATABASE, connstr};
@@ -26,6 +27,7 @@ enum Section {
     Databases,
     Users,
     Peers,
+    Issuers,
     /// An unknown one: told once, its keys passed over.
     Unknown,
 }
@@ -37,6 +39,7 @@ impl Section {
             "databases" => Self::Databases,
             "users" => Self::Users,
             "peers" => Self::Peers,
+            "issuers" => Self::Issuers,
             _ => Self::Unknown,
         }
     }
@@ -48,6 +51,7 @@ impl Section {
             Self::Databases => "databases",
             Self::Users => "users",
             Self::Peers => "peers",
+            Self::Issuers => "issuers",
             Self::None | Self::Unknown => "",
         }
     }
@@ -67,6 +71,7 @@ pub(super) struct Draft {
     pub fallback: Option<Arc<Database>>,
     pub users: BTreeMap<Arc<str>, UserEntry>,
     pub peers: BTreeMap<u16, PeerEntry>,
+    pub issuers: BTreeMap<Arc<str>, IssuerEntry>,
     pub places: Places,
     pub errors: Vec<ConfigError>,
     /// What is no error, and may not be what is meant.
@@ -88,6 +93,7 @@ impl Draft {
             fallback: None,
             users: BTreeMap::new(),
             peers: BTreeMap::new(),
+            issuers: BTreeMap::new(),
             places: Places::default(),
             errors,
             warnings: Vec::new(),
@@ -137,12 +143,13 @@ impl Draft {
                 self.main_seen = true;
                 self.reset();
             }
-            Section::Peers if self.is_overlay => {
+            Section::Peers | Section::Issuers if self.is_overlay => {
                 self.section = Section::Unknown; // told once, its keys passed over
                 return Err(Problem::NotInOverlays(name.to_owned()));
             }
             Section::Unknown => return Err(Problem::UnknownSection(name.to_owned())),
-            Section::None | Section::Databases | Section::Users | Section::Peers => {}
+            Section::None | Section::Databases | Section::Users => {}
+            Section::Peers | Section::Issuers => {}
         }
         Ok(())
     }
@@ -155,6 +162,7 @@ impl Draft {
             Section::Databases => ("database", self.database(key, value)),
             Section::Users => ("user", self.user(key, value)),
             Section::Peers => ("peer", self.peer(key, value)),
+            Section::Issuers => ("issuer", self.issuer(key, value)),
         };
         let outcome = self.look_for_misplaced(key, outcome);
         outcome.map_err(|problem| Problem::Entry { kind, name: key.to_owned(), problem })
@@ -243,6 +251,34 @@ impl Draft {
             return Err(EntryProblem::NoHost);
         }
         self.peers.insert(id, peer);
+        Ok(())
+    }
+
+    fn issuer(&mut self, name: &str, text: &str) -> Result<(), EntryProblem> {
+        let name = entry_name(name)?;
+        let mut issuer = IssuerEntry::default();
+        read_pairs(&mut issuer, ISSUER_KEYS, text)?;
+        if let Some(problem) = issuer.problem() {
+            return Err(problem);
+        }
+        let is_known =
+            |(other, known): (&Arc<str>, &IssuerEntry)| *other != name && known.issuer == issuer.issuer;
+        if self.issuers.iter().any(is_known) {
+            let why = "another entry has it, too: nobody could tell whose token it is".to_owned();
+            return Err(EntryProblem::Unfit { key: "issuer", why });
+        }
+        if !self.issuers.contains_key(&name) && self.issuers.len() >= limits::ISSUERS_MAX {
+            return Err(EntryProblem::TooMany { most: limits::ISSUERS_MAX });
+        }
+        if issuer.is_plain_http() {
+            self.warnings.push(format!(
+                "issuer \"{name}\": keys are fetched without TLS ({}): whoever is on this machine may \
+                 serve them",
+                self.here
+            ));
+        }
+        self.places.issuers.insert(name.clone(), self.here.clone());
+        self.issuers.insert(name, issuer);
         Ok(())
     }
 }

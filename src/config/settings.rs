@@ -315,4 +315,9 @@ settings! {
     identity_recheck: Recheck = "off", Reload, Active,
         "all: a reload ends the sessions that the hba file would not let in any more, or whose users are \
          gone from auth_file, as identity_on_denied says; off: they stay.";
+    auth_jwt_options: Text = "", Reload, Active,
+        "Options for auth_type=jwt, as a rule of auth_hba_file has them behind jwt: issuer=NAME, map=NAME, \
+         transport=password or transport=oauthbearer.";
+    auth_claims_file: Text = "", Reload, Active,
+        "File of maps from the claims of tokens to roles, for map= of [issuers] and of rules with jwt.";
 }

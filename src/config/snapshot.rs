@@ -6,6 +6,7 @@
 use super::CONSOLE_DATABASE;
 use super::database::{Database, UserEntry};
 use super::errors::Places;
+use super::issuers::IssuerEntry;
 use super::peers::PeerEntry;
 use super::setting::Change;
 use super::settings::{Settings, TABLE};
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub users: BTreeMap<Arc<str>, UserEntry>,
     /// `[peers]` by id.
     pub peers: BTreeMap<u16, PeerEntry>,
+    /// `[issuers]` by name.
+    pub issuers: BTreeMap<Arc<str>, IssuerEntry>,
     /// What an operator should know of it, to be logged once; one line each.
     pub warnings: Vec<String>,
     /// The file whose keys are added to those of the main file.

@@ -7,7 +7,7 @@ use super::rows::Rows;
 use super::show_stats::Halves;
 use super::tables::{self, Shown, Source};
 use super::times::Moment;
-use super::{show_iam, show_pools, show_process, show_sessions, show_sockets, show_stats};
+use super::{show_iam, show_issuers, show_pools, show_process, show_sessions, show_sockets, show_stats};
 use crate::config::CONSOLE_DATABASE;
 use crate::status::Status;
 use crate::wire::encode::{self, Severity};
@@ -102,6 +102,7 @@ impl Console {
                 let (views, now) = self.status.iam().await;
                 show_iam::iam(&views, now)
             }
+            Source::Issuers => show_issuers::issuers(&self.status.issuers(), &moment()),
             Source::Constant(value) => {
                 let mut rows = Rows::new(shown.columns);
                 rows.push(&[value.into()]);

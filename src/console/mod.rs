@@ -11,6 +11,7 @@ mod request;
 mod rows;
 mod session;
 mod show_iam;
+mod show_issuers;
 mod show_pools;
 mod show_process;
 mod show_sessions;

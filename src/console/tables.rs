@@ -51,6 +51,7 @@ pub enum Source {
     Totals,
     Iam,
     Sessions,
+    Issuers,
     /// One row that never changes: what clients ask of a PostgreSQL server.
     Constant(&'static str),
 }
@@ -348,6 +349,29 @@ pub const TABLES: &[Shown] = &[
          `since` and `until` (the end of its token; NULL: none) are in UTC. `ending` says why a session \
          ends as soon as its transaction does: `expired`, `denied`, `role` (the mapping does not give it any \
          more), `rule` (the hba file does not let it in any more) or `user` (gone from auth_file).",
+    ),
+    table(
+        5,
+        "issuers",
+        Source::Issuers,
+        &[
+            text("name"),
+            text("issuer"),
+            int4("keys"),
+            text("fetched"),
+            int8("age"),
+            int8("next"),
+            int8("fetches"),
+            int8("fetches_failed"),
+            text("last_error"),
+            int8("logins_accepted"),
+            int8("logins_refused"),
+        ],
+        "Issuers whose tokens are taken (`auth_type=jwt`, rules with `jwt`), one for each entry of \
+         `[issuers]`. `keys` is how many keys are known, `fetched` when they were fetched last and `age` how \
+         many seconds ago, `next` in how many seconds they will be fetched again; `last_error` says why the \
+         last fetch brought none: then those that are known count up to `keys_max_age`. Logins are those by \
+         tokens that name the issuer in `iss`.",
     ),
     constant("client_encoding", "UTF-8", &[text("client_encoding")]),
     constant("default_transaction_isolation", "read committed", &[text("default_transaction_isolation")]),

@@ -106,6 +106,11 @@ fn reason_of_policy(policy: &Policy, client: &ClientIdentity) -> Option<DenyReas
     if FROM_FILES.contains(&client.proof.method) && policy.users.is_gone(&client.user) {
         return Some(DenyReason::UserGone);
     }
+    let is_of_token = client.proof.method == Method::Jwt.word();
+    let issuer = client.proof.principal.as_ref().filter(|_| is_of_token).map(|principal| &*principal.issuer);
+    if issuer.is_some_and(|issuer| policy.tokens.named(issuer).is_none()) {
+        return Some(DenyReason::RoleNotGiven);
+    }
     if policy.snapshot.settings.auth_type != AuthType::Hba || &*client.database == CONSOLE_DATABASE {
         return None;
     }

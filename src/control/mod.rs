@@ -36,6 +36,7 @@ mod rounds;
 mod server_secrets;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tokens;
 mod welcome;
 
 pub(crate) use admissions::{Admission, Admissions};
@@ -67,6 +68,7 @@ pub(crate) use random::Randomness;
 pub(crate) use registry::DatabaseView;
 pub(crate) use replication::{Acceptance, ReplicationOffer, ReplicationRequest, ReplicationWish};
 pub(crate) use server_secrets::Stored;
+pub use tokens::{TokenIssuer, Tokens};
 pub(crate) use welcome::Welcome;
 
 #[cfg(test)]

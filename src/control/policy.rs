@@ -2,6 +2,7 @@
 //!
 //! A value: replaced whole by a reload, never changed.
 
+use super::tokens::Tokens;
 use crate::auth::UserList;
 use crate::auth::hba::Hba;
 use crate::auth::ldap::LdapOptions;
@@ -41,6 +42,8 @@ pub struct Policy {
     pub hba: Arc<Hba>,
     /// Directories that tell who a client is.
     pub ldap: Ldap,
+    /// What logins by tokens go by.
+    pub tokens: Tokens,
     /// What TLS handshakes with clients need; `None` = no TLS.
     pub client_tls: Option<ClientTls>,
     /// What TLS handshakes with servers need.
@@ -55,6 +58,7 @@ impl Policy {
             users: Arc::default(),
             hba: Arc::default(),
             ldap: Ldap::default(),
+            tokens: Tokens::default(),
             client_tls: None,
             server_tls: ServersTls::disabled(),
         }

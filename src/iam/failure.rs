@@ -231,7 +231,7 @@ impl fmt::Display for FetchError {
 impl Error for FetchError {}
 
 /// `error` and what lies behind it.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source()).take(CHAIN_MAX)
 }
 

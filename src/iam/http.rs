@@ -22,6 +22,7 @@ use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClie
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The variable that names a file of authorities.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
@@ -67,19 +68,41 @@ impl Http {
     /// # Cancel safety
     /// Nothing is lost.
     pub(super) async fn connector(&self) -> Result<SharedHttpConnector, FetchError> {
-        let settings = HttpConnectorSettings::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(ATTEMPT_TIMEOUT)
-            .build();
-        let (context, proxy) = (context().await?, proxy()?);
-        let mut connector = Connector::builder();
-        connector.set_connector_settings(Some(settings));
-        connector.set_sleep_impl(Some(SharedAsyncSleep::new(TokioSleep::new())));
-        connector.set_proxy_config(proxy);
-        let connector = connector.tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(context);
-        let inner = connector.build_with_resolver(Resolver);
-        Ok(dated(SharedHttpConnector::new(inner), self.skew.clone()))
+        let inner = connector(Trust::Environment, CONNECT_TIMEOUT, ATTEMPT_TIMEOUT).await?;
+        Ok(dated(inner, self.skew.clone()))
     }
+}
+
+/// Which authorities are trusted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Trust<'a> {
+    /// The system's.
+    System,
+    /// Those of a file, which that setting names.
+    File { setting: &'static str, file: &'a str },
+    /// What the environment says for calls to AWS.
+    Environment,
+}
+
+/// Sends single requests, as the client's are sent. Made anew, connections and all.
+///
+/// # Errors
+/// What the environment or the file says makes no sense.
+/// # Cancel safety
+/// Nothing is lost.
+pub(super) async fn connector(
+    trust: Trust<'_>,
+    connect: Duration,
+    read: Duration,
+) -> Result<SharedHttpConnector, FetchError> {
+    let settings = HttpConnectorSettings::builder().connect_timeout(connect).read_timeout(read).build();
+    let (context, proxy) = (context(trust).await?, proxy()?);
+    let mut connector = Connector::builder();
+    connector.set_connector_settings(Some(settings));
+    connector.set_sleep_impl(Some(SharedAsyncSleep::new(TokioSleep::new())));
+    connector.set_proxy_config(proxy);
+    let connector = connector.tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(context);
+    Ok(SharedHttpConnector::new(connector.build_with_resolver(Resolver)))
 }
 
 impl From<SharedHttpClient> for Http {
@@ -104,7 +127,7 @@ impl ResolveDns for Resolver {
 }
 
 async fn new_client() -> Result<SharedHttpClient, FetchError> {
-    let (context, proxy) = (context().await?, proxy()?);
+    let (context, proxy) = (context(Trust::Environment).await?, proxy()?);
     Ok(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder();
         connector.set_connector_settings(settings.cloned());
@@ -115,22 +138,29 @@ async fn new_client() -> Result<SharedHttpClient, FetchError> {
     }))
 }
 
-async fn context() -> Result<TlsContext, FetchError> {
-    let trust = match env(CA_BUNDLE) {
-        Ok(file) => {
-            let unread = |why| wrong(&format!("the file AWS_CA_BUNDLE {why}"));
-            trust(&file, &file::read(&file, limits::TLS_FILE_BYTES_MAX as usize).await.map_err(unread)?)?
-        }
-        Err(_) => TrustStore::default(),
+async fn context(trust: Trust<'_>) -> Result<TlsContext, FetchError> {
+    let of_environment = env(CA_BUNDLE).ok();
+    let (setting, file) = match (trust, &of_environment) {
+        (Trust::File { setting, file }, _) => (setting, Some(file)),
+        (Trust::Environment, Some(file)) => (CA_BUNDLE, Some(file.as_str())),
+        (Trust::System, _) | (Trust::Environment, None) => (CA_BUNDLE, None),
     };
-    let context = TlsContext::builder().with_trust_store(trust).build();
-    context.map_err(|_| wrong("no TLS can be set up with AWS_CA_BUNDLE"))
+    let trusted = match file {
+        Some(file) => {
+            let unread = |why| wrong(&format!("the file {setting} {why}"));
+            let pem = file::read(file, limits::TLS_FILE_BYTES_MAX as usize).await.map_err(unread)?;
+            trusted(setting, file, &pem)?
+        }
+        None => TrustStore::default(),
+    };
+    let context = TlsContext::builder().with_trust_store(trusted).build();
+    context.map_err(|_| wrong(&format!("no TLS can be set up with {setting}")))
 }
 
 /// The authorities among the certificates of a file, each by itself: the library takes all that it is given
 /// for authorities, and panics over what it cannot read.
-fn trust(file: &str, pem: &[u8]) -> Result<TrustStore, FetchError> {
-    let signers = signers_of_servers(CA_BUNDLE, file, pem);
+fn trusted(setting: &'static str, file: &str, pem: &[u8]) -> Result<TrustStore, FetchError> {
+    let signers = signers_of_servers(setting, file, pem);
     let mut trusted = TrustStore::empty();
     for certificate in signers.map_err(|why| FetchError::with(Reason::Misconfigured, why.to_string()))? {
         let text = STANDARD.encode(&certificate);

@@ -37,6 +37,7 @@ mod sts;
 mod tls_refusal;
 mod token;
 mod uri_encoding;
+pub(crate) mod web;
 
 pub use aws_source::AwsSource;
 pub use clock::SystemClock;

@@ -14,16 +14,17 @@ fn tls_error<'a>(mut error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Err
     }
 }
 
+/// The authority is none that is known here.
+pub(super) const UNTRUSTED: &str = "its certificate was refused: the issuer is not trusted; AWS_CA_BUNDLE \
+                                    must name a file that has it";
+
 /// The refusal of a certificate or of TLS, which hides in what looks like a failed connection.
 pub(super) fn refusal(error: &(dyn Error + 'static)) -> Option<&'static str> {
     use rustls::CertificateError as Bad;
     Some(match tls_error(error)? {
         rustls::Error::InvalidCertificate(bad) => match bad {
             // An authority of the same name, with another key.
-            Bad::UnknownIssuer | Bad::BadSignature => {
-                "its certificate was refused: the issuer is not trusted; AWS_CA_BUNDLE must name a file \
-                 that has it"
-            }
+            Bad::UnknownIssuer | Bad::BadSignature => UNTRUSTED,
             Bad::Expired | Bad::ExpiredContext { .. } => "its certificate was refused: it has expired",
             Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
                 "its certificate was refused: it is not valid yet"

@@ -40,6 +40,7 @@ mod query_limits;
 mod reasons;
 mod server_logins;
 mod servers;
+mod tokens;
 
 use super::line::Level;
 use crate::base::wrap;
@@ -326,32 +327,6 @@ fn of_iam() -> Vec<Section> {
     ]
 }
 
-fn of_tokens() -> Vec<Section> {
-    vec![
-        section(
-            "Why tokens are refused",
-            "What is wrong with a client's token, in the log alone. What is asked of one: \
-             [identity.md](identity.md#what-is-asked-of-a-token).",
-            "",
-            identity::REFUSALS,
-        ),
-        section("Why messages of OAUTHBEARER are refused", "", "", identity::OAUTHBEARER),
-        section(
-            "Keys of issuers",
-            "Of a set of keys as a whole, and of one key in it.",
-            "",
-            identity::KEY_SETS,
-        ),
-        section(
-            "Errors of maps of claims",
-            "Each refuses the whole, as any other error of the configuration. `{place}` is the file and the \
-             line.",
-            "",
-            identity::CLAIMS_MAPS,
-        ),
-    ]
-}
-
 fn of_operators() -> Vec<Section> {
     vec![
         section("The console", "", "level", console::CONSOLE),
@@ -375,7 +350,8 @@ fn of_operators() -> Vec<Section> {
 /// The documentation's page of messages.
 fn markdown() -> String {
     let mut page = format!("{HEAD}{LEVELS}");
-    let sections = [of_the_process(), of_clients(), of_tokens(), of_servers(), of_iam(), of_operators()];
+    let sections =
+        [of_the_process(), of_clients(), tokens::sections(), of_servers(), of_iam(), of_operators()];
     for section in sections.into_iter().flatten() {
         page += &format!("## {}\n\n", section.heading);
         if !section.words.is_empty() {

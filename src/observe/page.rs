@@ -12,10 +12,12 @@ use super::gzip::gzip;
 use crate::base::PoolId;
 use crate::base::limits::{METRICS_PEERS_MAX, METRICS_SOURCES_MAX};
 use crate::stats::names::{
-    CLIENT_LABELS, DATABASE_LABELS, ENTRY_LABELS, LOGIN_LABELS, Metric, OTHER, PEER_LABELS, POOL_LABELS,
-    REFRESH_LABELS, SOURCE_LABELS, Source, metrics,
+    CLIENT_LABELS, DATABASE_LABELS, ENTRY_LABELS, ISSUER_LABELS, LOGIN_LABELS, Metric, OTHER, PEER_LABELS,
+    POOL_LABELS, REFRESH_LABELS, SOURCE_LABELS, Source, metrics,
 };
-use crate::stats::{CredentialLevels, PeerLevels, PoolCounters, PoolLevels, ProcessLevels, SystemLevels};
+use crate::stats::{
+    CredentialLevels, IssuerLevels, PeerLevels, PoolCounters, PoolLevels, ProcessLevels, SystemLevels,
+};
 use crate::status::{ClientsAlike, EntrySample};
 pub use lines::Format;
 use lines::{Lines, labels};
@@ -60,6 +62,8 @@ pub(super) struct Sample {
     pub clients: BTreeMap<ClientsAlike, u64>,
     /// Every pool of a peer, ordered by id.
     pub peers: Vec<PeerLevels>,
+    /// Every issuer of tokens.
+    pub issuers: Vec<IssuerLevels>,
 }
 
 /// The page that was made, as it is and packed.
@@ -121,6 +125,9 @@ impl View<'_> {
             }
             Source::Credentials(_) | Source::CredentialAges(_) | Source::Refreshes => {
                 self.sources.iter().for_each(|source| tell_of_source(lines, metric, source));
+            }
+            Source::Issuer(_) | Source::IssuerResults(..) => {
+                self.sample.issuers.iter().for_each(|issuer| tell_of_issuer(lines, metric, issuer));
             }
             Source::Peer(of) => tell_of_peers(lines, metric, &self.sample.peers, of),
             Source::Process(_)
@@ -213,6 +220,19 @@ fn tell_of_peers(lines: &mut Lines, metric: &Metric, peers: &[PeerLevels], of: f
     }
     if !rest.is_empty() {
         lines.value(metric, &labels(PEER_LABELS, [OTHER]), rest.iter().map(of).sum());
+    }
+}
+
+fn tell_of_issuer(lines: &mut Lines, metric: &Metric, issuer: &IssuerLevels) {
+    let [label, _] = ISSUER_LABELS;
+    match metric.source {
+        Source::Issuer(of) => lines.whole(metric, &labels([label], [&issuer.issuer]), of(issuer)),
+        Source::IssuerResults(results, of) => {
+            for (result, count) in results.into_iter().zip(of(issuer)) {
+                lines.value(metric, &labels(ISSUER_LABELS, [&*issuer.issuer, result]), count);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -72,6 +72,7 @@ impl Scrape {
             entries: self.status.entries(),
             clients: self.status.clients_alike().await,
             peers: self.status.peer_pools(),
+            issuers: self.status.issuer_levels(),
             ..Sample::default()
         }
     }

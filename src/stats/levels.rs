@@ -139,6 +139,20 @@ pub struct PeerLevels {
     pub waiting: u64,
 }
 
+/// One issuer of tokens: SHOW ISSUERS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IssuerLevels {
+    /// The name of its entry.
+    pub issuer: String,
+    pub keys: u64,
+    /// Seconds since its keys were fetched; `None` = never.
+    pub keys_age_s: Option<i64>,
+    /// Accepted and refused.
+    pub logins: [u64; 2],
+    /// That brought keys, and that did not.
+    pub fetches: [u64; 2],
+}
+
 /// What the system says of the process; `None` = it does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SystemLevels {

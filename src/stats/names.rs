@@ -13,8 +13,8 @@ pub use page::markdown;
 pub use table::metrics;
 
 use super::{
-    Ages, CredentialLevels, DatabaseLevels, Histogram, LoginCounters, PeerLevels, PoolCounters, PoolLevels,
-    ProcessLevels, SystemLevels,
+    Ages, CredentialLevels, DatabaseLevels, Histogram, IssuerLevels, LoginCounters, PeerLevels, PoolCounters,
+    PoolLevels, ProcessLevels, SystemLevels,
 };
 
 /// What a metric's figures are in.
@@ -63,6 +63,10 @@ pub enum Source {
     Clients,
     /// A gauge of each peer that a cancel request was forwarded to.
     Peer(fn(&PeerLevels) -> u64),
+    /// A gauge in whole units of each issuer of tokens; not on the page while it is not known.
+    Issuer(fn(&IssuerLevels) -> Option<i64>),
+    /// A counter of each issuer for each of these two results.
+    IssuerResults([&'static str; 2], fn(&IssuerLevels) -> [u64; 2]),
     /// A gauge of what the system says of the process; not on the page while it is not known.
     System(fn(&SystemLevels) -> Option<u64>),
     /// A counter of the same.
@@ -101,6 +105,7 @@ impl Metric {
             | Source::Database(_)
             | Source::Clients
             | Source::Peer(_)
+            | Source::Issuer(_)
             | Source::System(_)
             | Source::Info(_) => "gauge",
             Source::Counter(_)
@@ -109,6 +114,7 @@ impl Metric {
             | Source::Logins(_)
             | Source::Refreshes
             | Source::Total(_)
+            | Source::IssuerResults(..)
             | Source::SystemCounter(_) => "counter",
             Source::Times(_) | Source::Ages(_) | Source::ProcessTimes(_) | Source::CredentialAges(_) => {
                 "histogram"
@@ -129,6 +135,8 @@ impl Metric {
             Source::Database(_) => ENTRY_LABELS.to_vec(),
             Source::Clients => CLIENT_LABELS.to_vec(),
             Source::Peer(_) => PEER_LABELS.to_vec(),
+            Source::Issuer(_) => ISSUER_LABELS[..1].to_vec(),
+            Source::IssuerResults(..) => ISSUER_LABELS.to_vec(),
             Source::Credentials(_) | Source::CredentialAges(_) => SOURCE_LABELS.to_vec(),
             Source::Refreshes => REFRESH_LABELS.to_vec(),
             Source::Process(_)
@@ -155,6 +163,9 @@ pub const CLIENT_LABELS: [&str; 4] = ["database", "user", "application_name", "s
 
 /// Labels of every metric of a peer.
 pub const PEER_LABELS: [&str; 1] = ["peer_id"];
+
+/// Labels of what is counted of an issuer of tokens by result; the first alone of what is not.
+pub const ISSUER_LABELS: [&str; 2] = ["issuer", "result"];
 
 /// Labels of logins to servers.
 pub const LOGIN_LABELS: [&str; 4] = ["database", "user", "result", "reason"];

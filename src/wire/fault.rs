@@ -46,6 +46,8 @@ pub enum Fault {
     PeerRejected,
     LdapFailed,
     PamFailed,
+    JwtFailed,
+    AuthorizationIdentity,
     LoginRejected,
     NoMethod,
     /// A principal that `deny_principals` names wants to log in.
@@ -160,6 +162,8 @@ impl Fault {
             Self::PeerRejected => "unix socket login rejected",
             Self::LdapFailed => "LDAP authentication failed",
             Self::PamFailed => "PAM authentication failed",
+            Self::JwtFailed => "JWT authentication failed",
+            Self::AuthorizationIdentity => "client uses authorization identity, but it is not supported",
             Self::LoginRejected => "login rejected",
             Self::NoMethod => "no authentication method is found",
             Self::LoginDenied => "principal is denied",
@@ -213,6 +217,8 @@ impl Fault {
         match self {
             Self::Relayed { sqlstate, .. } => sqlstate,
             Self::NoServer { .. } => sqlstate::CONNECTION_FAILURE,
+            Self::JwtFailed => sqlstate::INVALID_AUTHORIZATION,
+            Self::AuthorizationIdentity => sqlstate::FEATURE_NOT_SUPPORTED,
             Self::StatementTooLong | Self::StatementsFull | Self::ClientStatementsFull => {
                 sqlstate::OUT_OF_MEMORY
             }

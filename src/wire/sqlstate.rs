@@ -25,6 +25,8 @@ pub const OUT_OF_MEMORY: SqlState = "53200";
 pub const INVALID_PASSWORD: SqlState = "28P01";
 /// invalid_authorization_specification.
 pub const INVALID_AUTHORIZATION: SqlState = "28000";
+/// feature_not_supported.
+pub const FEATURE_NOT_SUPPORTED: SqlState = "0A000";
 /// invalid_catalog_name: no such database.
 pub const INVALID_CATALOG_NAME: SqlState = "3D000";
 /// successful_completion, on notices.

@@ -21,6 +21,7 @@ pub struct PoolerSetup {
     databases: BTreeMap<String, String>,
     users: BTreeMap<String, String>,
     peers: BTreeMap<u16, String>,
+    issuers: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
     userlist: String,
     files: BTreeMap<String, String>,
@@ -43,6 +44,7 @@ impl PoolerSetup {
             databases: BTreeMap::new(),
             users: BTreeMap::new(),
             peers: BTreeMap::new(),
+            issuers: BTreeMap::new(),
             environment: BTreeMap::new(),
             userlist: String::new(),
             files: BTreeMap::new(),
@@ -117,6 +119,18 @@ impl PoolerSetup {
     /// Adds a peer with exactly this connection string.
     pub fn peer(mut self, id: u16, text: &str) -> Self {
         self.peers.insert(id, text.into());
+        self
+    }
+
+    /// Adds an issuer of tokens with exactly this text.
+    pub fn issuer(mut self, name: &str, text: &str) -> Self {
+        self.issuers.insert(name.into(), text.trim_end().into());
+        self
+    }
+
+    /// Leaves an issuer out.
+    pub fn without_issuer(mut self, name: &str) -> Self {
+        self.issuers.remove(name);
         self
     }
 
@@ -231,6 +245,12 @@ impl PoolerSetup {
         }
         for (id, value) in &self.peers {
             let _ = writeln!(text, "{id} = {value}");
+        }
+        if !self.issuers.is_empty() {
+            text.push_str("[issuers]\n");
+        }
+        for (name, value) in &self.issuers {
+            let _ = writeln!(text, "{name} = {value}");
         }
         let _ = writeln!(text, "[pgbouncer]\nlisten_port = {port}");
         let own =

@@ -44,6 +44,10 @@ const TABLES: &[(&str, &str)] = &[
          application_name",
     ),
     (
+        "issuers",
+        "name issuer keys fetched age next fetches fetches_failed last_error logins_accepted logins_refused",
+    ),
+    (
         "users",
         "name pool_size reserve_pool_size pool_mode max_user_connections current_connections \
          max_user_client_connections current_client_connections",

@@ -57,12 +57,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "clients",
         &[
+            "arc_swap",
             "aws_lc_rs",
+            "fastrand",
             "ldap3",
             "nix",
             "nonstick",
             "rustix",
             "rustls",
+            "serde_json",
             "std::fs",
             "std::net",
             "std::process",

@@ -39,7 +39,15 @@ pub(super) fn policy(databases: &str, settings: &str, users: &str) -> Policy {
         Arc::new(snapshot.unwrap_or_else(|errors| panic!("{:?}", errors.iter().collect::<Vec<_>>())));
     let server_tls = ServersTls::load(&snapshot).expect("TLS of the test's settings");
     let users = Arc::new(UserList::parse(users.as_bytes()).0);
-    Policy { snapshot, users, hba: Arc::default(), ldap: Default::default(), client_tls: None, server_tls }
+    Policy {
+        snapshot,
+        users,
+        hba: Arc::default(),
+        ldap: Default::default(),
+        tokens: Default::default(),
+        client_tls: None,
+        server_tls,
+    }
 }
 
 impl Rig {

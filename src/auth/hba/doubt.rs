@@ -17,7 +17,7 @@ pub(super) fn doubt_rule(files: &mut Files<'_>, rule: &Rule) {
     if let Some((address, mask)) = rule.addresses.impossible() {
         files.doubt(Doubt::NeverFits { place: place.clone(), address, mask });
     }
-    if let Some(map) = rule.map.as_ref().filter(|_| !rule.method.takes_map()) {
+    if let Some(map) = rule.map().filter(|_| !rule.method.takes_map()) {
         files.doubt(Doubt::IdleMap { place: place.clone(), map: shown(&map.name) });
     }
 }
@@ -53,12 +53,12 @@ pub(super) fn doubt_order(files: &mut Files<'_>, rules: &[Rule]) {
 
 /// Whether `one` certainly asks for less than `other`.
 fn asks_less(one: Method, other: Method) -> bool {
-    use Method::{Any, Asked, Cert, Reject, Trust};
+    use Method::{Any, Asked, Cert, Jwt, Reject, Trust};
     match (one, other) {
         (Reject, _) => false,
         (_, Reject) => true,
         (Any | Trust, other) => !matches!(other, Any | Trust),
-        (Asked(Question::Plain | Question::Md5), Asked(Question::ScramSha256) | Cert) => true,
+        (Asked(Question::Plain | Question::Md5), Asked(Question::ScramSha256) | Cert | Jwt) => true,
         _ => false,
     }
 }

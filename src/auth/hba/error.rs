@@ -3,6 +3,7 @@
 //!
 //! Source: PgBouncer, src/hba.c.
 
+use crate::auth::jwt::JwtOptionsError;
 use crate::auth::ldap::LdapOptionsError;
 use crate::base::limits;
 use crate::config::Place;
@@ -105,6 +106,14 @@ pub enum Wrong {
     UnsupportedMethod(String),
     #[error("{0}")]
     Ldap(LdapOptionsError),
+    #[error("{0}")]
+    Jwt(JwtOptionsError),
+    #[error("[issuers] has no entry {0}")]
+    NoSuchIssuer(String),
+    #[error("auth_claims_file has no map {0}")]
+    NoSuchClaimsMap(String),
+    #[error("tokens would come without TLS: jwt is for hostssl, local, or host where clients may have TLS")]
+    TokenInClear,
     #[error("{0}; a reject that is left out would let in whom it keeps out")]
     RejectLeftOut(Unsupported),
     #[error("unsupported parameters")]

@@ -10,9 +10,10 @@ use super::error::{Doubt, Unsupported, Wrong};
 use super::files::Files;
 use super::ident::{IdentMap, IdentMaps};
 use super::names::Names;
-use super::rule::{Kind, Rule};
+use super::rule::{Kind, Options, Rule};
 use super::tokens::{Token, Tokens};
 use crate::auth::Method;
+use crate::auth::jwt::JwtOptions;
 use crate::auth::ldap::LdapOptions;
 use crate::config::{Place, keyword_shown, shown};
 use std::sync::Arc;
@@ -67,7 +68,7 @@ pub(super) fn rule(
     }
 }
 
-/// `TYPE DATABASES USERS [ADDRESSES] METHOD [map=NAME | OPTIONS of LDAP]`.
+/// `TYPE DATABASES USERS [ADDRESSES] METHOD [map=NAME | OPTIONS of LDAP or JWT]`.
 fn read(
     files: &mut Files<'_>,
     place: &Place,
@@ -85,13 +86,15 @@ fn read(
     if let Some(why) = of_gss.or(of_databases).or(of_users).or(of_addresses) {
         return Err(NoRule::LeftOut(why).in_line_of(method));
     }
-    let (mut map, mut ldap) = (None, None);
-    if method == Method::Ldap {
-        ldap = Some(Arc::new(LdapOptions::parse(tokens.rest()).map_err(Wrong::Ldap)?));
-    } else {
-        map = map_named(&mut tokens, maps).map_err(|why| why.in_line_of(method))?;
-    }
-    let rule = Rule { place: place.clone(), method, map, ldap, kind, databases, users, addresses };
+    let options = match method {
+        Method::Ldap => Options::Ldap(Arc::new(LdapOptions::parse(tokens.rest()).map_err(Wrong::Ldap)?)),
+        Method::Jwt => Options::Jwt(Arc::new(JwtOptions::parse(tokens.rest()).map_err(Wrong::Jwt)?)),
+        _ => {
+            let map = map_named(&mut tokens, maps).map_err(|why| why.in_line_of(method))?;
+            map.map_or(Options::None, Options::Map)
+        }
+    };
+    let rule = Rule { place: place.clone(), method, options, kind, databases, users, addresses };
     doubt_rule(files, &rule);
     Ok(rule)
 }
@@ -114,7 +117,7 @@ fn method(tokens: &mut Tokens<'_>) -> Result<Method, NoRule> {
     let method = match tokens.current() {
         Token::End => return Err(Wrong::NoMethod.into()),
         Token::Word(word) => match Method::of_rule(word) {
-            Some(Method::Ldap) => return Ok(Method::Ldap), // its options have another form
+            Some(method @ (Method::Ldap | Method::Jwt)) => return Ok(method), // its options have another form
             Some(method) => method,
             None if ONLY_POSTGRESQL.contains(&&**word) => {
                 return Err(NoRule::LeftOut(Unsupported::Method(word.clone()))); // what follows is its own

@@ -6,6 +6,7 @@ use super::address::Addresses;
 use super::ident::IdentMap;
 use super::names::Names;
 use crate::auth::Method;
+use crate::auth::jwt::JwtOptions;
 use crate::auth::ldap::LdapOptions;
 use crate::config::Place;
 use crate::wire::startup::Replication;
@@ -64,6 +65,26 @@ impl Kind {
     }
 }
 
+/// For whom of those who come over TCP a rule is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpWay {
+    /// All.
+    Any,
+    /// Those within TLS.
+    Tls,
+    /// Those without.
+    Open,
+}
+
+/// What stands behind a rule's method: one thing at the most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Options {
+    None,
+    Map(Arc<IdentMap>),
+    Ldap(Arc<LdapOptions>),
+    Jwt(Arc<JwtOptions>),
+}
+
 /// One rule of an hba file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -71,10 +92,7 @@ pub struct Rule {
     pub place: Place,
     /// How those for whom it is have to prove who they are.
     pub method: Method,
-    /// Which users a proven name is good for; `None`: the one of that name.
-    pub map: Option<Arc<IdentMap>>,
-    /// Which directory is asked; with [`Method::Ldap`] alone.
-    pub ldap: Option<Arc<LdapOptions>>,
+    pub(super) options: Options,
     pub(super) kind: Kind,
     pub(super) databases: Names,
     pub(super) users: Names,
@@ -94,6 +112,16 @@ impl Rule {
         self.kind == Kind::HostSsl
     }
 
+    /// For whom of those who come over TCP it is; `None`: for none of them.
+    pub fn for_tcp(&self) -> Option<TcpWay> {
+        match self.kind {
+            Kind::Local => None,
+            Kind::Host => Some(TcpWay::Any),
+            Kind::HostSsl => Some(TcpWay::Tls),
+            Kind::HostNoSsl => Some(TcpWay::Open),
+        }
+    }
+
     /// Whether it fits whomever `other` fits.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let is_of_kind = self.kind == other.kind || (self.kind == Kind::Host && other.kind != Kind::Local);
@@ -103,11 +131,26 @@ impl Rule {
             && self.users.cover(&other.users)
     }
 
-    /// Keeps options of LDAP once that the rule in front has, too.
-    pub(super) fn share_ldap(&mut self, last: &Self) {
-        if self.ldap == last.ldap {
-            self.ldap.clone_from(&last.ldap);
+    /// Keeps options once that the rule in front has, too.
+    pub(super) fn share_options(&mut self, last: &Self) {
+        if self.options == last.options {
+            self.options.clone_from(&last.options);
         }
+    }
+
+    /// Which users a proven name is good for; `None`: the one of that name.
+    pub fn map(&self) -> Option<&Arc<IdentMap>> {
+        if let Options::Map(map) = &self.options { Some(map) } else { None }
+    }
+
+    /// Which directory is asked; with [`Method::Ldap`] alone.
+    pub fn ldap(&self) -> Option<&Arc<LdapOptions>> {
+        if let Options::Ldap(options) = &self.options { Some(options) } else { None }
+    }
+
+    /// Whose tokens count; with [`Method::Jwt`] alone.
+    pub fn jwt(&self) -> Option<&Arc<JwtOptions>> {
+        if let Options::Jwt(options) = &self.options { Some(options) } else { None }
     }
 
     fn is_for_origin(&self, origin: Origin) -> bool {

@@ -121,7 +121,10 @@ impl LoginAttempt {
     }
 
     /// The client's password; `None`: it is no text.
-    async fn clear_password(&self, stream: &mut ClientStream) -> Result<Option<Arc<Password>>, LoginEnd> {
+    pub(super) async fn clear_password(
+        &self,
+        stream: &mut ClientStream,
+    ) -> Result<Option<Arc<Password>>, LoginEnd> {
         let mut bytes = ask_password(stream).await?;
         if std::str::from_utf8(&bytes).is_err() {
             return Ok(None);
@@ -141,7 +144,7 @@ impl LoginAttempt {
 }
 
 /// What comes of `proof`, unless the client leaves meanwhile.
-async fn while_client_waits<T>(
+pub(super) async fn while_client_waits<T>(
     stream: &mut ClientStream,
     proof: impl Future<Output = T>,
 ) -> Result<T, LoginEnd> {

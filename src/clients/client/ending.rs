@@ -73,13 +73,20 @@ async fn take_leave(clients: &Clients, stream: ClientStream, end: &LoginEnd) {
 /// Whether a login ended because of who the client is, or is not.
 fn is_about_the_client(end: &LoginEnd) -> bool {
     use Fault::{
-        CertificateFailed, LdapFailed, LoginDenied, LoginRejected, NoMethod, NoSuchDatabase, NoSuchUser,
-        PamFailed, PasswordWrong, PeerRejected, SaslFailed, TrustFailed,
+        CertificateFailed, JwtFailed, LdapFailed, LoginDenied, LoginRejected, NoMethod, NoSuchDatabase,
+        NoSuchUser, PamFailed, PasswordWrong, PeerRejected, SaslFailed, TrustFailed,
     };
     let LoginEnd::Fault(fault) = end else { return false };
     let is_unproven = matches!(
         fault,
-        PasswordWrong | SaslFailed | TrustFailed | CertificateFailed | PeerRejected | LdapFailed | PamFailed
+        PasswordWrong
+            | SaslFailed
+            | TrustFailed
+            | CertificateFailed
+            | PeerRejected
+            | LdapFailed
+            | PamFailed
+            | JwtFailed
     );
     is_unproven
         || matches!(fault, LoginDenied | LoginRejected | NoMethod | NoSuchUser | NoSuchDatabase { .. })

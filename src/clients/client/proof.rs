@@ -5,6 +5,7 @@
 
 use super::{LoginAttempt, gone};
 use crate::auth::hba::{IdentMap, Origin, Visit};
+use crate::auth::jwt::JwtOptions;
 use crate::auth::ldap::LdapOptions;
 use crate::auth::{Method, Question, ScramKeys, Secret};
 use crate::base::{Address, Proof, log_about};
@@ -34,6 +35,8 @@ struct Demand {
     map: Option<Arc<IdentMap>>,
     /// Of a rule.
     ldap: Option<Arc<LdapOptions>>,
+    /// Of a rule.
+    jwt: Option<Arc<JwtOptions>>,
 }
 
 impl Found {
@@ -51,10 +54,11 @@ impl LoginAttempt {
         database: Option<&Database>,
         stream: &mut ClientStream,
     ) -> Result<Proof, LoginEnd> {
-        let Demand { method, map, ldap } = self.demand(clients, policy, stream)?;
+        let Demand { method, map, ldap, jwt } = self.demand(clients, policy, stream)?;
         match method {
             Method::Any => return Ok(Proof::by(method.word())),
             Method::Reject => return Err(Fault::LoginRejected.into()), // before anybody is asked for a secret
+            Method::Jwt => return Box::pin(self.prove_by_token(clients, policy, jwt, stream)).await,
             Method::Ldap => {
                 Box::pin(self.prove_by_ldap(clients, policy, database, ldap, stream)).await?;
                 return Ok(Proof::by(method.word()));
@@ -68,7 +72,7 @@ impl LoginAttempt {
         let found = self.secret(clients, policy, database, stream).await?;
         let mut proof = Proof::by(method.word());
         let keys = match (method, &found.secret) {
-            (Method::Any | Method::Reject | Method::Ldap | Method::Pam, _) => None,
+            (Method::Any | Method::Reject | Method::Jwt | Method::Ldap | Method::Pam, _) => None,
             (Method::Trust, Some(_)) => None,
             (Method::Trust, None) => return Err(Fault::TrustFailed.into()),
             (Method::Asked(question), secret) => {
@@ -109,7 +113,7 @@ impl LoginAttempt {
     /// What the client has to do: what `auth_type` says, or the first rule of the hba file that fits.
     fn demand(&self, clients: &Clients, policy: &Policy, stream: &ClientStream) -> Result<Demand, LoginEnd> {
         if let Some(method) = Method::of_setting(policy.snapshot.settings.auth_type) {
-            return Ok(Demand { method, map: None, ldap: None });
+            return Ok(Demand { method, map: None, ldap: None, jwt: None });
         }
         let origin = match self.remote {
             Address::Tcp(address) => Origin::Tcp { ip: address.ip(), is_tls: stream.is_tls() },
@@ -121,7 +125,8 @@ impl LoginAttempt {
         if self.may_log(clients) {
             log_about!(debug, self.about(), "hba line {} is matched", rule.place);
         }
-        Ok(Demand { method: rule.method, map: rule.map.clone(), ldap: rule.ldap.clone() })
+        let (map, ldap, jwt) = (rule.map().cloned(), rule.ldap().cloned(), rule.jwt().cloned());
+        Ok(Demand { method: rule.method, map, ldap, jwt })
     }
 
     /// Asks the client for a proof of its secret; gives the keys that it has shown to hold.

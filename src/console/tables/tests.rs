@@ -94,6 +94,11 @@ fn columns_and_types_are_pgbouncers() {
              state ending application_name",
         ),
         (
+            "issuers",
+            "name:text issuer keys:int4 fetched:text age:int8 next fetches fetches_failed last_error:text \
+             logins_accepted:int8 logins_refused",
+        ),
+        (
             "users",
             "name:text pool_size reserve_pool_size pool_mode max_user_connections:int4 current_connections \
              max_user_client_connections current_client_connections",
@@ -130,7 +135,7 @@ fn help_reads_as_pgbouncers_and_tells_of_iam() {
          \tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n\
          \tSHOW DNS_HOSTS|DNS_ZONES\n\
          \tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n\
-         \tSHOW IAM|SESSIONS\n\
+         \tSHOW IAM|SESSIONS|ISSUERS\n\
          \tSET key = arg\n\
          \tRELOAD\n\
          \tPAUSE [<db>]\n"

@@ -60,7 +60,8 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
         "Add it; it may be empty.",
     ),
     text(
-        "invalid section \"{name}\" in configuration ({place}): accepted: pgbouncer, databases, users, peers",
+        "invalid section \"{name}\" in configuration ({place}): accepted: pgbouncer, databases, users, \
+         peers, issuers",
         "A section of another name.",
         "Correct it.",
     ),

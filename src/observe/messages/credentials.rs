@@ -193,11 +193,12 @@ pub(super) const DETAILS: &[Message] = &[
         "Correct the program.",
     ),
     text(
-        "the file AWS_CA_BUNDLE {why}",
-        "`AWS_CA_BUNDLE` names a file that cannot be read, is no regular file, or is too long.",
+        "the file {setting} {why}",
+        "`AWS_CA_BUNDLE`, or `jwks_ca_file` of an issuer, names a file that cannot be read, is no regular \
+         file, or is too long.",
         "Correct the variable.",
     ),
-    text("no TLS can be set up with AWS_CA_BUNDLE", "The TLS library refuses the file.", "Correct the file."),
+    text("no TLS can be set up with {setting}", "The TLS library refuses the file.", "Correct the file."),
     text(
         "HTTPS_PROXY is not the address of a proxy",
         "`HTTPS_PROXY` cannot be read as an address.",

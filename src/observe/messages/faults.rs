@@ -75,6 +75,12 @@ each_variant! { Fault, row;
     PamFailed:
         "PAM does not let the user in; a line of the log before it tells why.",
         "See that line.";
+    JwtFailed:
+        "The client's token is not taken; a line of the log before it tells why.",
+        "See that line.";
+    AuthorizationIdentity:
+        "OAUTHBEARER: the client wants to act for somebody else, by its message's `a=`.",
+        APPLICATION;
     LoginRejected:
         "A rule of the hba file rejects the client.",
         "Change `auth_hba_file`, where the client is to be let in.";

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::limits::{METRICS_CLIENT_KINDS_MAX, METRICS_DATABASES_MAX, METRICS_POOLS_MAX};
-use crate::stats::{Ages, DatabaseLevels};
+use crate::stats::{Ages, DatabaseLevels, IssuerLevels};
 use lines::seconds;
 use std::sync::Arc;
 
@@ -82,6 +82,13 @@ fn full() -> Sample {
     let levels = DatabaseLevels { pool_size: 20, current_connections: 2, ..DatabaseLevels::default() };
     sample.entries = vec![EntrySample { labels, levels }];
     sample.clients = BTreeMap::from([(["app", "ada", "psql", "idle"].map(Arc::from), 2)]);
+    sample.issuers = vec![IssuerLevels {
+        issuer: "staff".to_owned(),
+        keys: 2,
+        keys_age_s: Some(30),
+        logins: [5, 1],
+        fetches: [7, 0],
+    }];
     sample.peers = vec![PeerLevels { peer_id: 2, active: 3, waiting: 1 }];
     sample
 }

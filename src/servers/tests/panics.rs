@@ -88,6 +88,7 @@ async fn dangerous() -> (Arc<Servers>, LauncherReceiver, std::net::SocketAddr) {
         users: Arc::clone(&before.users),
         hba: Arc::clone(&before.hba),
         ldap: before.ldap.clone(),
+        tokens: before.tokens.clone(),
         client_tls: None,
         server_tls: ServersTls::of_all(tls),
     }));

@@ -74,6 +74,7 @@ pub fn markdown() -> String {
          summed in one with `peer_id=\"{OTHER}\"`.\n\n",
         limits::METRICS_PEERS_MAX
     );
+    page += "`issuer` is the name of an entry of `[issuers]`.\n\n";
     page += LIVE;
     page += &READY.replace("{databases}", &limits::METRICS_DATABASES_MAX.to_string());
     page += "## Metrics, one by one\n\n";

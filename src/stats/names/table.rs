@@ -2,6 +2,7 @@
 
 mod exporter;
 mod iam;
+mod issuers;
 mod pools;
 mod process;
 mod sessions;
@@ -66,7 +67,7 @@ const fn database(
 
 /// Every metric.
 pub fn metrics() -> impl Iterator<Item = &'static Metric> {
-    [exporter::METRICS, pools::METRICS, iam::METRICS, sessions::METRICS, process::METRICS]
+    [exporter::METRICS, pools::METRICS, iam::METRICS, issuers::METRICS, sessions::METRICS, process::METRICS]
         .into_iter()
         .flatten()
 }

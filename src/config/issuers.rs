@@ -1,0 +1,273 @@
+//! `[issuers]`: who may vouch for clients by tokens (JWT), and where its keys are.
+//!
+//! Values only, as they are written: what the names of claims and algorithms mean is the `identity` room's.
+//! Keys come over TLS, but for addresses of this machine. Sources: RFC 7519 (claims), RFC 7517 (key sets),
+//! OpenID Connect Discovery 1.0.
+
+use super::errors::EntryProblem;
+use super::value::{BadValue, Value, not_accepted};
+use crate::base::{Micros, limits};
+use std::sync::Arc;
+
+/// One entry of `[issuers]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerEntry {
+    /// What tokens say in `iss`, to the letter; never empty.
+    pub issuer: Arc<str>,
+    /// One of them must stand in `aud`; never empty.
+    pub audiences: Words,
+    /// The claim that says for whom a token is.
+    pub audience_claim: Arc<str>,
+    /// Where the keys are; `None`: what the issuer's discovery document says.
+    pub keys: KeysAt,
+    /// Authorities that vouch for whoever serves keys, in place of the system's.
+    pub ca_file: Option<Arc<str>>,
+    /// Signatures that count, by their names of RFC 7518.
+    pub algorithms: Words,
+    /// By how much clocks may differ.
+    pub clock_skew: Seconds,
+    /// Longest life of a token; 0: no bound.
+    pub max_token_age: Seconds,
+    /// `name`, or `name=value|value`, separated by commas.
+    pub required_claims: Words,
+    /// Who the client is.
+    pub principal_claim: Arc<str>,
+    /// Claims that the audit log is given.
+    pub audit_claims: Words,
+    /// The map of `auth_claims_file` that says which roles a token is good for.
+    pub map: Option<Arc<str>>,
+    /// What clients are told to ask the issuer for.
+    pub scope: Option<Arc<str>>,
+    /// For how long keys count that cannot be fetched anew.
+    pub keys_max_age: Micros,
+    /// Between two fetches.
+    pub refresh: Micros,
+}
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeysAt {
+    /// In a file.
+    pub file: Option<Arc<str>>,
+    /// At an address.
+    pub url: Option<WebAddress>,
+}
+
+impl Default for IssuerEntry {
+    fn default() -> Self {
+        let words = |text: &str| Words(text.split_terminator(',').map(Arc::from).collect());
+        Self {
+            issuer: "".into(),
+            audiences: words(""),
+            audience_claim: "aud".into(),
+            keys: KeysAt::default(),
+            ca_file: None,
+            algorithms: words("RS256,ES256"),
+            clock_skew: Seconds(30),
+            max_token_age: Seconds(3_600),
+            required_claims: words(""),
+            principal_claim: "sub".into(),
+            audit_claims: words(""),
+            map: None,
+            scope: None,
+            keys_max_age: Micros::from_secs(86_400),
+            refresh: Micros::from_secs(300),
+        }
+    }
+}
+
+impl IssuerEntry {
+    /// What only the entry as a whole tells.
+    pub(super) fn problem(&self) -> Option<EntryProblem> {
+        let unfit = |key, why: &str| Some(EntryProblem::Unfit { key, why: why.to_owned() });
+        if self.issuer.is_empty() {
+            return unfit("issuer", "it must be given");
+        }
+        if self.audiences.is_empty() {
+            return unfit("audience", "it must be given: tokens for others would be taken, too");
+        }
+        if self.keys.file.is_some() && self.keys.url.is_some() {
+            return unfit("jwks_file", "it cannot be used together with jwks_url");
+        }
+        let is_discovered = self.keys.file.is_none() && self.keys.url.is_none();
+        if is_discovered && WebAddress::parse(&self.issuer).is_err() {
+            return unfit(
+                "issuer",
+                "it is no https address: jwks_url or jwks_file must say where the keys are",
+            );
+        }
+        if self.ca_file.is_some() && self.keys.file.is_some() {
+            return unfit("jwks_ca_file", "it cannot be used together with jwks_file");
+        }
+        if self.keys_max_age < self.refresh {
+            return unfit("keys_max_age", "it is less than refresh");
+        }
+        None
+    }
+
+    /// Whether keys are asked for without TLS.
+    pub fn is_plain_http(&self) -> bool {
+        let address = match (&self.keys.file, &self.keys.url) {
+            (Some(_), _) => return false,
+            (None, Some(url)) => &url.0,
+            (None, None) => &self.issuer,
+        };
+        address.starts_with(HTTP)
+    }
+}
+
+/// Words separated by commas, none of them empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words(pub Box<[Arc<str>]>);
+
+impl std::ops::Deref for Words {
+    type Target = [Arc<str>];
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Value for Words {
+    fn parse(text: &str) -> Result<Self, BadValue> {
+        let words: Box<[Arc<str>]> = text.split(',').map(|word| Arc::from(word.trim())).collect();
+        let is_sound = words.len() <= limits::ISSUER_WORDS_MAX && words.iter().all(|word| !word.is_empty());
+        if is_sound { Ok(Self(words)) } else { Err(not_accepted::<Self>()) }
+    }
+    fn show(&self) -> Option<String> {
+        Some(self.0.join(","))
+    }
+    fn accepted() -> String {
+        format!("1 to {} words separated by commas", limits::ISSUER_WORDS_MAX)
+    }
+}
+
+/// Whole seconds up to a year.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seconds(pub u32);
+
+impl Seconds {
+    const MOST: u32 = 31_536_000;
+}
+
+impl Value for Seconds {
+    fn parse(text: &str) -> Result<Self, BadValue> {
+        let seconds = u32::parse(text).ok().filter(|seconds| *seconds <= Self::MOST);
+        seconds.map(Self).ok_or_else(not_accepted::<Self>)
+    }
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+    fn accepted() -> String {
+        format!("whole seconds from 0 to {}", Self::MOST)
+    }
+}
+
+/// A pause between two fetches, or how long keys count: from one second to a year.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Period(pub Micros);
+
+impl Value for Period {
+    fn parse(text: &str) -> Result<Self, BadValue> {
+        let span = Micros::parse(text).ok();
+        let fits = |span: &Micros| {
+            (Micros::from_secs(1)..=Micros::from_secs(u64::from(Seconds::MOST))).contains(span)
+        };
+        span.filter(fits).map(Self).ok_or_else(not_accepted::<Self>)
+    }
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+    fn accepted() -> String {
+        format!("seconds from 1 to {}", Seconds::MOST)
+    }
+}
+
+const HTTPS: &str = "https://";
+const HTTP: &str = "http://";
+
+/// The address of a document: `https://…`, or `http://…` of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebAddress(pub Arc<str>);
+
+impl Value for WebAddress {
+    fn parse(text: &str) -> Result<Self, BadValue> {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&byte);
+        let rest = match (text.strip_prefix(HTTPS), text.strip_prefix(HTTP)) {
+            (Some(rest), _) => Some(rest),
+            (None, Some(rest)) if is_this_machine(host_of(rest)) => Some(rest),
+            _ => None,
+        };
+        let is_sound = |rest: &&str| {
+            // Who is asked would not be who seems to be named.
+            let authority = rest.split(['/', '?']).next().unwrap_or_default();
+            !authority.is_empty() && !authority.contains('@') && text.bytes().all(is_plain)
+        };
+        let is_short = text.len() <= limits::ISSUER_TEXT_BYTES_MAX;
+        rest.filter(is_sound).filter(|_| is_short).map(|_| Self(text.into())).ok_or_else(not_accepted::<Self>)
+    }
+    fn show(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
+    fn accepted() -> String {
+        "https://…, or http://… of a loopback address".to_owned()
+    }
+}
+
+/// The host of an address without its scheme.
+fn host_of(rest: &str) -> &str {
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    match authority.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
+        Some((host, _)) => host,
+        None => authority.split(':').next().unwrap_or_default(),
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_under_tls_or_of_this_machine() {
+        for good in [
+            "https://issuer.example.org",
+            "https://issuer.example.org:8443/realms/x?y=1",
+            "http://127.0.0.1:8080/keys",
+            "http://[::1]:8080/keys",
+            "http://localhost/",
+        ] {
+            assert_eq!(WebAddress::parse(good).map(|url| url.0), Ok(good.into()), "{good}");
+        }
+        for bad in [
+            "",
+            "https://",
+            "https:///keys",
+            "http://issuer.example.org/keys",
+            "http://127.0.0.1.example.org/",
+            "http://127.0.0.1@example.org/",
+            "https://a@example.org/",
+            "ftp://example.org/",
+            "HTTPS://example.org/#x",
+            "https://exa mple.org/",
+            "https://example.org/\u{e9}",
+        ] {
+            assert!(WebAddress::parse(bad).is_err(), "{bad}");
+        }
+        assert!(WebAddress::parse(&format!("https://example.org/{}", "x".repeat(1000))).is_err());
+    }
+
+    #[test]
+    fn words_and_periods_are_bounded() {
+        assert_eq!(Words::parse("a, b,c").unwrap().show().as_deref(), Some("a,b,c"));
+        for bad in ["", "a,", ",", "a,,b", &"a,".repeat(limits::ISSUER_WORDS_MAX + 1)] {
+            assert!(Words::parse(bad).is_err(), "{bad}");
+        }
+        for bad in ["0", "0.5", "-1", "31536001", "x"] {
+            assert!(Period::parse(bad).is_err(), "{bad}");
+        }
+        assert!(Seconds::parse("31536001").is_err() && Seconds::parse("0").is_ok());
+    }
+}
