@@ -30,6 +30,7 @@
 //! | [`tls`] | what handshakes go by |
 //! | [`worker`] | a driver and a `Core` as a loop on a thread of its own |
 //! | [`iam`] | AWS credentials, tokens, and what a refusal means |
+//! | [`secrets`] | secrets that others keep and change: one memory and one task for each |
 //! | [`control`] | what clients and servers share: the policy in force, registry, places, cancel keys |
 //! | [`clients`], [`servers`] | the logins; neither imports the other |
 //! | [`status`] | one snapshot of everything for SHOW and the metrics |
@@ -59,6 +60,7 @@ pub mod iam;
 pub mod identity;
 pub mod io;
 pub mod observe;
+pub mod secrets;
 pub mod servers;
 pub mod stats;
 pub mod status;

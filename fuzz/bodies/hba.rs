@@ -45,11 +45,10 @@ fn decide(hba: &Hba, again: &Hba) {
                 assert_eq!(rule, again.rule_for(&visit));
                 if let Some(rule) = rule {
                     assert!(rule.place.line >= 1 && hba.rules().contains(rule));
-                    if let Some(ldap) = &rule.ldap {
+                    if let Some(ldap) = rule.ldap() {
                         look_up(ldap, user);
                     }
-                    let _ =
-                        rule.map.as_ref().map(|map| map.name_for(user, |name| name == database).is_some());
+                    let _ = rule.map().map(|map| map.name_for(user, |name| name == database).is_some());
                 }
             }
         }

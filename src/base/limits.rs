@@ -4,11 +4,13 @@ mod audit;
 mod files;
 mod identity;
 mod issuers;
+mod secrets;
 
 pub use audit::*;
 pub use files::*;
 pub use identity::*;
 pub use issuers::*;
+pub use secrets::*;
 
 /// Most bytes of one startup packet: PostgreSQL's own bound (MAX_STARTUP_PACKET_LENGTH). PgBouncer takes what
 /// fits into pkt_buf, 4,096 bytes.

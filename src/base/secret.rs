@@ -12,6 +12,11 @@ impl Password {
         Self(Zeroizing::new(text.into()))
     }
 
+    /// Takes over a text that wipes itself already: no copy is left behind.
+    pub fn of_wiped(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+
     /// The secret itself, for the one place that proves or checks it.
     pub fn expose(&self) -> &str {
         &self.0

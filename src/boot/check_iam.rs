@@ -7,6 +7,7 @@
 use super::process::share_memory;
 use crate::control::{Plane, Policy, WorkerSet};
 use crate::iam::{CredentialState, FetchError, Reason, Source};
+use crate::secrets::{KeptSecret, SecretError};
 use crate::servers::Servers;
 use crate::servers::iam::preflight::{Trial, Verdict, trials};
 use std::sync::Arc;
@@ -34,12 +35,16 @@ async fn look(policy: Policy, user: Option<&str>, say: &mut dyn FnMut(&str)) -> 
     let servers = Servers::new(plane);
     servers.begin();
     let sources = servers.iam.all_sources();
-    if sources.is_empty() {
-        say("no entry logs in by IAM");
+    let secrets = servers.secrets.all();
+    if sources.is_empty() && secrets.is_empty() {
+        say("no entry logs in by IAM, or by a secret that others keep");
     }
     let mut is_well = true;
     for source in sources {
         is_well &= look_at_source(&servers, &source, say).await;
+    }
+    for secret in secrets {
+        is_well &= look_at_secret(&secret, say).await;
     }
     if let Some(skew_s) = servers.iam.skew_s().filter(|skew_s| *skew_s != 0) {
         say(&format!("AWS's clock is {skew_s}s ahead of this machine's"));
@@ -92,6 +97,25 @@ async fn look_at_source(servers: &Servers, source: &Source, say: &mut dyn FnMut(
         }
     }
     true
+}
+
+/// Says whether a secret can be had, and which version there is.
+async fn look_at_secret(secret: &KeptSecret, say: &mut dyn FnMut(&str)) -> bool {
+    secret.first(SOURCE_TIMEOUT).await;
+    let (name, failure) = (secret.key(), secret.failure());
+    match (secret.current(), failure) {
+        (Some(version), _) => {
+            let user = version.login().and_then(|login| login.user.as_deref());
+            let user = user.map_or(String::new(), |user| format!(", user {user}"));
+            say(&format!("secret {name}: version {}{user}", version.id));
+            true
+        }
+        (None, why) => {
+            let why = why.unwrap_or_else(|| SecretError::new(crate::secrets::Reason::Timeout));
+            say(&format!("secret {name}: FAILED: {why}; {}", why.advice()));
+            false
+        }
+    }
 }
 
 fn rfc3339(at: std::time::SystemTime) -> String {

@@ -15,6 +15,7 @@ use crate::config::{
 use crate::control::{ClientTls, Policy};
 use crate::identity::DenyList;
 use crate::servers::iam::entry;
+use crate::servers::secrets;
 use crate::tls::files::TlsError;
 use crate::tls::{EntryTlsError, LeftOut, ServersTls, client};
 use std::collections::BTreeSet;
@@ -79,6 +80,7 @@ fn in_spite_of(refused: Refused) -> Vec<String> {
         *key == CA_FILE // it is asked for where neither the entry nor the settings have it
     };
     let mut of_iam = entry::check(remains.snapshot()).errors;
+    of_iam.extend(secrets::entry::check(remains.snapshot()).errors);
     of_iam.retain(|error| !(may_lack && is_missing(error)));
     let of_tls = set_up_tls(remains.snapshot(), None).err().unwrap_or_default();
     let of_tls = of_tls.into_iter().filter(|(error, _)| !(may_lack && error.is_of_absence()));
@@ -205,14 +207,15 @@ fn is_of_iam(key: &str) -> bool {
         || matches!(key, "pool_mode" | "auth_user" | "auth_dbname")
 }
 
-/// What only the entry as a whole tells of logins by IAM.
+/// What only the entry as a whole tells of logins by IAM and by secrets.
 ///
 /// # Errors
 /// Everything that is wrong with it.
 fn look_at_iam(snapshot: &mut Snapshot) -> Result<(), Vec<String>> {
-    let found = entry::check(snapshot);
-    snapshot.warnings.extend(found.warnings);
-    let errors: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+    let (by_iam, by_secrets) = (entry::check(snapshot), secrets::entry::check(snapshot));
+    snapshot.warnings.extend(by_iam.warnings.into_iter().chain(by_secrets.warnings));
+    let errors = by_iam.errors.iter().chain(&by_secrets.errors);
+    let errors: Vec<_> = errors.map(ToString::to_string).collect();
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 

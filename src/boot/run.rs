@@ -212,7 +212,7 @@ fn begin_tasks(
     console_logins: tokio::sync::mpsc::UnboundedReceiver<ConsoleLogin>,
 ) {
     const PROCESS: &str = "process";
-    let (watched, shown) = (Arc::clone(servers), Arc::clone(console));
+    let (watched, kept, shown) = (Arc::clone(servers), Arc::clone(servers), Arc::clone(console));
     let launch = launcher::run(Arc::clone(servers), inbox);
     tasks::spawn("launcher", PROCESS, tasks::vital("the launcher", launch));
     let console_loop = console::serve_all(Arc::clone(console), console_logins);
@@ -222,6 +222,8 @@ fn begin_tasks(
     let plane = Arc::clone(&servers.plane);
     let look = move || denials::watch(Arc::clone(&plane));
     tasks::spawn("deny list", PROCESS, tasks::keep("the watch over deny_principals", look));
+    let secrets = move || Arc::clone(&kept).watch_secrets();
+    tasks::spawn("watch of secrets", PROCESS, tasks::keep("the watch over secrets", secrets));
     let status = |line: &str| systemd::notify(&format!("STATUS={line}"));
     let count = move || Arc::clone(&shown).keep_stats(status);
     tasks::spawn("statistics", PROCESS, tasks::keep("the clock of statistics", count));

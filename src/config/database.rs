@@ -4,7 +4,7 @@
 //! ("Section `[databases]`", "Section `[users]`").
 
 use super::choices::{LoadBalance, PoolMode, SessionState, SslMode, TimeoutAction, TlsNegotiation};
-use super::iam::{IamEndpoint, IamIdentity, ServerAuth};
+use super::iam::{IamEndpoint, IamIdentity, SecretPlace, ServerAuth};
 use super::value::{BadValue, Value, not_accepted};
 use crate::base::{Micros, Password};
 use std::fmt;
@@ -133,6 +133,8 @@ pub struct Database {
     pub iam_endpoint: IamEndpoint,
     /// Who signs them.
     pub iam: IamIdentity,
+    /// Where the secret for its servers is kept.
+    pub secret: SecretPlace,
 }
 
 impl Database {
@@ -171,6 +173,7 @@ impl Database {
             server_auth: None,
             iam_endpoint: IamEndpoint::default(),
             iam: IamIdentity::default(),
+            secret: SecretPlace::default(),
         }
     }
 
@@ -264,6 +267,8 @@ pub struct UserEntry {
     pub server_auth: Option<ServerAuth>,
     /// Who signs its tokens, for the pool user.
     pub iam: IamIdentity,
+    /// Where the secret for its servers is kept, for the pool user.
+    pub secret: SecretPlace,
 }
 
 #[cfg(test)]

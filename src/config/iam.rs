@@ -19,18 +19,37 @@ pub enum ServerAuth {
     RdsIam,
     /// The same, as Aurora DSQL takes it.
     DsqlIam,
+    /// What a file says that others change.
+    SecretFile,
+    /// What a secret of AWS Secrets Manager says.
+    SecretsManager,
 }
 
 impl ServerAuth {
     /// Whether it is a token of AWS IAM.
     pub fn is_by_iam(self) -> bool {
-        self != Self::Password
+        matches!(self, Self::RdsIam | Self::DsqlIam)
+    }
+
+    /// Whether it is a secret that others keep and change.
+    pub fn is_by_secret(self) -> bool {
+        matches!(self, Self::SecretFile | Self::SecretsManager)
+    }
+
+    /// Whether AWS is called for it, or a token is signed: by the credentials that `iam_*` keys name.
+    pub fn takes_credentials(self) -> bool {
+        self.is_by_iam() || self == Self::SecretsManager
     }
 }
 
 impl Choice for ServerAuth {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("password", Self::Password), ("rds_iam", Self::RdsIam), ("dsql_iam", Self::DsqlIam)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("password", Self::Password),
+        ("rds_iam", Self::RdsIam),
+        ("dsql_iam", Self::DsqlIam),
+        ("secret_file", Self::SecretFile),
+        ("secretsmanager", Self::SecretsManager),
+    ];
 }
 
 /// What it means where every role of an endpoint is refused at once (`iam_all_denied`): a permission that was
@@ -91,6 +110,24 @@ impl Value for AllDenied {
 
 /// A text that need not be there.
 type Text = Option<Arc<str>>;
+
+/// Where the secret is kept that servers are logged in to with. A user may say so, too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretPlace {
+    /// `secret_file`.
+    pub file: Text,
+    /// `secret_arn`.
+    pub arn: Text,
+}
+
+impl SecretPlace {
+    /// What holds where `self` goes before `base`.
+    #[must_use]
+    pub fn over(&self, base: &Self) -> Self {
+        let either = |own: &Text, base: &Text| own.clone().or_else(|| base.clone());
+        Self { file: either(&self.file, &base.file), arn: either(&self.arn, &base.arn) }
+    }
+}
 
 /// What tokens of one database are made for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -115,7 +115,16 @@ pub(super) const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
         "Name that servers' certificates must be for, with verify-full; default: iam_host, else the host.";
     "server_auth": ServerAuth, |db, auth| db.server_auth = Some(auth),
         "How servers are logged in to; rds_iam: by a token of AWS IAM, made for each login; dsql_iam: the \
-         same with Aurora DSQL. Both need verify-full and a server_tls_ca_file.";
+         same with Aurora DSQL. Both need verify-full and a server_tls_ca_file. secret_file: by what the \
+         file secret_file says at present; secretsmanager: by what the secret secret_arn of AWS says.";
+    "secret_arn": Text, |db, arn| db.secret.arn = Some(arn),
+        "ARN of a secret of AWS Secrets Manager, for server_auth=secretsmanager: JSON with username and \
+         password, called in the ARN's region by the credentials of iam_credential_source. Its user is whom \
+         servers are logged in to as, in place of the pool's; its host, port and dbname are not looked at.";
+    "secret_file": Text, |db, path| db.secret.file = Some(path),
+        "File, or directory with the files username and password, for server_auth=secret_file: JSON with \
+         username and password, or a password of one line. It is watched. Its user is whom servers are \
+         logged in to as, in place of the pool's; its host, port and dbname are not looked at.";
     "iam_host": Text, |db, host| db.iam_endpoint.host = Some(host),
         "RDS's own name of the endpoint, where host is an alias, an address or a tunnel; tokens are made for \
          it.";
@@ -175,6 +184,10 @@ pub(super) const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
         "Seconds; overrides the setting client_idle_timeout; 0: does not.";
     "server_auth": ServerAuth, |user, auth| user.server_auth = Some(auth),
         "How servers are logged in to as this user; overrides server_auth of the database.";
+    "secret_arn": Text, |user, arn| user.secret.arn = Some(arn),
+        "Overrides secret_arn of the database.";
+    "secret_file": Text, |user, path| user.secret.file = Some(path),
+        "Overrides secret_file of the database.";
     "iam_credential_source": Text, |user, source| user.iam.credential_source = Some(source),
         "Overrides iam_credential_source of the settings and of the database.";
     "iam_profile": Text, |user, profile| user.iam.profile = Some(profile),

@@ -44,7 +44,7 @@ pub(crate) use database::{DSQL_DATABASE, Host, UserEntry};
 pub use diff::{Changes, DatabaseChange};
 pub(crate) use errors::{ConfigError, ConfigErrors, EntryProblem, Problem, keyword_shown, shown};
 pub use errors::{Place, Places};
-pub(crate) use iam::{AllDenied, IamIdentity, ServerAuth};
+pub(crate) use iam::{AllDenied, IamIdentity, SecretPlace, ServerAuth};
 pub use issuers::{IssuerEntry, KeysAt, Seconds, WebAddress, Words};
 pub(crate) use load::Refused;
 pub(crate) use peers::PeerEntry;

@@ -6,7 +6,7 @@
 
 use super::choices::{OnDenied, OnExpired, PoolMode, SessionState, TimeoutAction};
 use super::database::{Database, UserEntry};
-use super::iam::{IamIdentity, ServerAuth};
+use super::iam::{IamIdentity, SecretPlace, ServerAuth};
 use super::settings::Settings;
 use super::snapshot::Snapshot;
 use crate::base::{MappedTimeouts, Micros};
@@ -233,15 +233,27 @@ impl Snapshot {
     }
 
     /// Whether `user` proves the same to the servers of the database called `name` as it did under `before`:
-    /// to have a password, or to be the same principal of AWS. Servers that were logged in to by another
-    /// proof are to be replaced.
+    /// to have a password, what the same secret says, or to be the same principal of AWS. Servers that were
+    /// logged in to by another proof are to be replaced.
     pub fn proves_as_before(&self, before: &Self, name: &str, user: &str) -> bool {
         let principal = |snapshot: &Self| {
             let database = snapshot.database(name)?;
             let auth = snapshot.server_auth(&database, user);
-            Some(auth.is_by_iam().then(|| (auth, snapshot.iam_identity(&database, user).principal())))
+            let secret = auth.is_by_secret().then(|| {
+                let signs = auth.takes_credentials();
+                let by = signs.then(|| snapshot.iam_identity(&database, user).principal());
+                (auth, snapshot.secret_place(&database, user), by)
+            });
+            let by_iam = auth.is_by_iam().then(|| (auth, snapshot.iam_identity(&database, user).principal()));
+            Some((secret, by_iam))
         };
         principal(self) == principal(before)
+    }
+
+    /// Where the secret is kept that proves `user` to the servers of `database`.
+    pub fn secret_place(&self, database: &Database, user: &str) -> SecretPlace {
+        let own = self.users.get(user).map(|user| user.secret.over(&database.secret));
+        own.unwrap_or_else(|| database.secret.clone())
     }
 
     /// Who signs the tokens of `user` in `database`: the user's keys over the database's over the settings.

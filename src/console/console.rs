@@ -7,7 +7,9 @@ use super::rows::Rows;
 use super::show_stats::Halves;
 use super::tables::{self, Shown, Source};
 use super::times::Moment;
-use super::{show_iam, show_issuers, show_pools, show_process, show_sessions, show_sockets, show_stats};
+use super::{
+    show_iam, show_issuers, show_pools, show_process, show_secrets, show_sessions, show_sockets, show_stats,
+};
 use crate::config::CONSOLE_DATABASE;
 use crate::status::Status;
 use crate::wire::encode::{self, Severity};
@@ -103,6 +105,10 @@ impl Console {
                 show_iam::iam(&views, now)
             }
             Source::Issuers => show_issuers::issuers(&self.status.issuers(), &moment()),
+            Source::Secrets => {
+                let servers = &self.status.servers;
+                show_secrets::secrets(&servers.secrets.all(), servers.iam.wall_now())
+            }
             Source::Constant(value) => {
                 let mut rows = Rows::new(shown.columns);
                 rows.push(&[value.into()]);

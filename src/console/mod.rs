@@ -14,6 +14,7 @@ mod show_iam;
 mod show_issuers;
 mod show_pools;
 mod show_process;
+mod show_secrets;
 mod show_sessions;
 mod show_sockets;
 mod show_stats;

@@ -2,15 +2,16 @@
 //!
 //! RowDescription, SHOW HELP, docs/console.md and the grammar's list of names come from [`TABLES`]; the rows
 //! come from the `show_*` files, by [`Source`]. Columns, types and their order are PgBouncer's to the letter,
-//! since tools read them by position: only SHOW IAM, which is ours, may grow. Source: PgBouncer, doc/usage.md
-//! (Show commands).
+//! since tools read them by position: only SHOW IAM and SHOW SECRETS, which are ours, may grow. Source:
+//! PgBouncer, doc/usage.md (Show commands).
 
 mod columns;
 mod pages;
 
 use super::rows::Column;
 use columns::{
-    IAM, SOCKET, SOCKET_AND_BUFFERS, STATS, STATS_AVERAGES, STATS_TOTALS, bytea, int4, int8, numeric, text,
+    IAM, SECRETS, SOCKET, SOCKET_AND_BUFFERS, STATS, STATS_AVERAGES, STATS_TOTALS, bytea, int4, int8,
+    numeric, text,
 };
 pub use pages::{help, markdown};
 
@@ -52,6 +53,7 @@ pub enum Source {
     Iam,
     Sessions,
     Issuers,
+    Secrets,
     /// One row that never changes: what clients ask of a PostgreSQL server.
     Constant(&'static str),
 }
@@ -372,6 +374,20 @@ pub const TABLES: &[Shown] = &[
          many seconds ago, `next` in how many seconds they will be fetched again; `last_error` says why the \
          last fetch brought none: then those that are known count up to `keys_max_age`. Logins are those by \
          tokens that name the issuer in `iss`.",
+    ),
+    table(
+        5,
+        "secrets",
+        Source::Secrets,
+        &SECRETS,
+        "Secrets that others keep (`server_auth=secret_file`, `secretsmanager`): a row for each; never what \
+         they say but their user's name. `purpose` is what they are for (`servers`), `state` is `fresh`, \
+         `stale` (known, but the last fetch failed), `empty` (the first fetch is under way) or `dead` \
+         (nothing was ever known). `version`, `pending` and `previous` are the names of the versions that \
+         are known; of a file they are counted from `#1`. `server_user` is whom new servers are logged in \
+         to as, `users` how many users it has for clients. `age` is how many seconds ago it was fetched, \
+         `changed` how long the version is in use, `next_fetch` in how many seconds it is fetched again (a \
+         file is read when it changes, too). `last_error` says why the last fetch failed.",
     ),
     constant("client_encoding", "UTF-8", &[text("client_encoding")]),
     constant("default_transaction_isolation", "read committed", &[text("default_transaction_isolation")]),

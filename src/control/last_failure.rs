@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Sent {
     pub(super) config: Arc<Database>,
     pub(super) stored: Option<Stored>,
+    /// The version of a secret that others keep.
+    pub(super) version: Option<Arc<str>>,
 }
 
 /// The last login of one pool, as long as it has failed; `S` is all that a login depends on.
@@ -118,7 +120,11 @@ mod tests {
 
     fn sent(password: &str) -> Sent {
         let config = snapshot("db =", "").database("db").expect("an entry");
-        Sent { config, stored: Some(Stored { secret: Arc::new(Secret::parse(password)), keys: None }) }
+        Sent {
+            config,
+            stored: Some(Stored { secret: Arc::new(Secret::parse(password)), keys: None }),
+            version: None,
+        }
     }
 
     fn fault() -> Fault {

@@ -9,8 +9,9 @@ use super::welcome::ServerParamsCache;
 use crate::base::{Micros, PoolId};
 use crate::config::Database;
 use crate::core::{Demand, Lateness, PoolShare};
+use crate::secrets::PoolSecret;
 use crate::wire::Fault;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,6 +53,8 @@ pub struct PoolEntry {
     pub last_failure: LastFailure<Sent>,
     /// The failure of its last login, as those who ask whether it can be served know it.
     pub failure_seen: FailureSeen,
+    /// What others keep that its servers are logged in to with, where the entry says so.
+    pub secret: ArcSwapOption<PoolSecret>,
     clients: AtomicU32,
     cancels_waiting: AtomicU32,
     unused_since: AtomicU64,
@@ -71,6 +74,7 @@ impl PoolEntry {
             logins: LoginCounts::default(),
             last_failure: LastFailure::default(),
             failure_seen: FailureSeen::default(),
+            secret: ArcSwapOption::empty(),
             clients: AtomicU32::new(0),
             cancels_waiting: AtomicU32::new(0),
             unused_since: AtomicU64::new(Micros::NEVER.0),

@@ -4,16 +4,18 @@
 //! Only regular files: of a pipe or a device nobody knows when, or whether, it ends.
 //! Never shows what it has read.
 
+use crate::tasks;
 use rustix::fs::OFlags;
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+use zeroize::Zeroizing;
 
 /// Why a file was not read, in words that follow its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(crate) enum Unread {
     /// There is none.
     Missing,
     /// The system says no.
@@ -43,6 +45,24 @@ pub(super) async fn read(path: &str, bytes_max: usize) -> Result<Vec<u8>, Unread
     let read = open(path).await?.take(bytes_max as u64 + 1).read_to_end(&mut bytes).await;
     read.map_err(|_| Unread::Unreadable)?;
     if bytes.len() <= bytes_max { Ok(bytes) } else { Err(Unread::TooLong) }
+}
+
+/// The same, of a secret: into one buffer with all its room from the start. One that grows, and one of
+/// tokio's, leaves what it held behind in freed memory.
+///
+/// # Errors
+/// Why not.
+pub(crate) async fn read_wiped(
+    path: impl AsRef<Path>,
+    bytes_max: usize,
+) -> Result<Zeroizing<Vec<u8>>, Unread> {
+    let file = open(path).await?.into_std().await;
+    let read = move || {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_max + 1));
+        file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(|_| Unread::Unreadable)?;
+        if bytes.len() <= bytes_max { Ok(bytes) } else { Err(Unread::TooLong) }
+    };
+    tasks::blocking("reading a secret", "a file", read).await.unwrap_or(Err(Unread::Unreadable))
 }
 
 /// A regular file, for a caller that bounds what it reads.

@@ -152,6 +152,16 @@ impl Rules {
     }
 }
 
+/// The source that `keys` name for calls of AWS in `region`; what else they say is not looked at.
+///
+/// # Errors
+/// Every key that is refused.
+pub fn read_source(keys: &Keys<'_>, region: &Region) -> Result<SourceKey, Vec<BadKey>> {
+    let mut refused = Refused::default();
+    let source = source(keys, Some(region), &mut refused);
+    source.filter(|_| refused.0.is_empty()).ok_or(refused.0)
+}
+
 /// A token of Aurora DSQL is made for a host alone; an alias or a tunnel (`iam_host`) may listen anywhere.
 fn check_dsql_port(keys: &Keys<'_>, refused: &mut Refused) {
     if keys.iam_port.is_some() {

@@ -8,6 +8,7 @@ use super::clock::WallClock;
 use super::endpoint::Region;
 use super::http::Http;
 use super::keeper::{Common, Source, StaticStability};
+use super::secrets_manager::SecretsApi;
 use super::skew::Skew;
 use super::source::SourceKey;
 use crate::audit::Audit;
@@ -77,6 +78,16 @@ impl Sources {
         let clock = Arc::clone(&self.common.clock);
         let fetch = AwsSource::new(key.clone(), near.clone(), clock, self.http.clone()).on(base.clone());
         Source::start_with(key.clone(), Arc::new(fetch), base, self.common.clone())
+    }
+
+    /// Secrets Manager of `region`, called by the source of `key`. Call it within a tokio runtime.
+    pub fn secrets_manager(&self, key: &SourceKey, region: &Region) -> SecretsApi {
+        SecretsApi {
+            region: region.clone(),
+            source: self.source(key, region),
+            clock: Arc::clone(&self.common.clock),
+            http: self.http.clone(),
+        }
     }
 
     /// The source of `key`, if it is in use.

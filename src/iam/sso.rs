@@ -27,7 +27,6 @@ use http_body_util::BodyExt as _;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
-use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
 /// Says which of the portal's errors it is.
@@ -139,21 +138,13 @@ pub(super) async fn fetch(
         .unwrap_or_else(|_| Err(FetchError::new(Reason::Timeout)))
 }
 
-async fn read_cache(file: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, FetchError> {
-    let file = file::open(file).await.map_err(|why| match why {
+async fn read_cache(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, FetchError> {
+    file::read_wiped(path, limits::SSO_CACHE_BYTES_MAX).await.map_err(|why| match why {
         Unread::Missing => {
             FetchError::with(Reason::Identity, "no token of IAM Identity Center is cached: run aws sso login")
         }
         why => wrong(&format!("the cached token {why}")),
-    })?;
-    let bytes_max = limits::SSO_CACHE_BYTES_MAX;
-    // With all its room from the start: one that grows leaves what it held behind in freed memory.
-    let mut text = Zeroizing::new(Vec::with_capacity(bytes_max + 1));
-    match file.take(bytes_max as u64 + 1).read_to_end(&mut text).await {
-        Ok(bytes) if bytes <= bytes_max => Ok(text),
-        Ok(_) => Err(wrong("the cached token is too long")),
-        Err(_) => Err(wrong("the cached token cannot be read")),
-    }
+    })
 }
 
 /// The token in the cache's file, if it is still good.

@@ -38,6 +38,7 @@ mod login_kinds;
 mod process;
 mod query_limits;
 mod reasons;
+mod secrets;
 mod server_logins;
 mod servers;
 mod tokens;
@@ -275,6 +276,19 @@ fn of_servers() -> Vec<Section> {
              the cached error that clients are told. PostgreSQL's own words stand there, too.",
             "",
             server_logins::LOGINS,
+        ),
+        section(
+            "Secrets that others keep",
+            "`{name}` is the secret, as SHOW SECRETS names it. See [secrets.md](secrets.md).",
+            "level",
+            secrets::SECRETS,
+        ),
+        section(
+            "Why a secret cannot be had",
+            "`{error}` in the lines above, and `last_error` of SHOW SECRETS; in brackets behind it stands \
+             what of the following is meant.",
+            "",
+            secrets::REASONS,
         ),
     ]
 }

@@ -12,6 +12,7 @@ use super::system;
 use crate::base::Micros;
 use crate::config::CONSOLE_DATABASE;
 use crate::control::CONSOLE_POOL;
+use crate::secrets::KeptSecret;
 use crate::stats::ProcessLevels;
 use crate::status::Status;
 use crate::tasks;
@@ -84,6 +85,11 @@ impl Scrape {
         let statements = &self.status.plane.statements;
         let iam = &self.status.servers.iam;
         let (iam_login_wait, iam_login_wait_us) = iam.login_waits();
+        let (secrets, wall) = (self.status.servers.secrets.all(), iam.wall_now());
+        let age_us = |secret: &Arc<KeptSecret>| {
+            let age = wall.duration_since(secret.report().fetched_at?).ok()?;
+            u64::try_from(age.as_micros()).ok()
+        };
         ProcessLevels {
             databases: lists.databases,
             users: lists.users,
@@ -115,6 +121,10 @@ impl Scrape {
             iam_login_wait,
             iam_login_wait_us,
             clock_skew_s: iam.skew_s(),
+            secrets: secrets.len() as u64,
+            secrets_failing: secrets.iter().filter(|secret| secret.failure().is_some()).count() as u64,
+            secrets_age_us: secrets.iter().filter_map(age_us).max().unwrap_or(0),
+            secret_fetches: self.status.servers.secrets.fetches(),
         }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Runs in a place that the ledger has given; the place ends with the connection, whichever way. Tries each
 //! host of the entry once, so that one dead host of several costs no client its time. Logins by IAM go by
-//! rules of their own, in `iam/attempt.rs`. Source: PgBouncer, src/server.c and src/objects.c
-//! (launch_new_connection).
+//! rules of their own, in `iam/attempt.rs`, those by a secret that others keep in `secrets/attempt.rs`.
+//! Source: PgBouncer, src/server.c and src/objects.c (launch_new_connection).
 
+mod failing;
 mod hand_over;
 mod log;
 mod record;
@@ -16,14 +17,16 @@ use super::credential::Credential;
 use super::handshake::{Handshake, LoginPlan};
 use super::iam::{NoToken, Signer, entry};
 use super::outcome::{AttemptError, Failure, LoginConnection, RetryDecision};
+use super::secrets;
 use super::servers::Servers;
 use crate::auth::scram;
 use crate::base::{Micros, limits, log_about};
 use crate::config::{Database, LoadBalance};
-use crate::control::{LoginEntry, LoginRow, Place, Policy, PoolEntry, ReplicationRequest, Sent};
-use crate::core::{Command, Want};
+use crate::control::{LoginEntry, LoginRow, Place, Policy, PoolEntry, ReplicationRequest, Sent, Stored};
+use crate::core::Want;
+use crate::iam::rules::BadKey;
+use crate::secrets::Version;
 use crate::tasks;
-use crate::wire::Fault;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -44,6 +47,27 @@ pub(super) struct Attempt {
     replication: Option<ReplicationRequest>,
     /// It is to find out whether it can be done, no more.
     pub is_probe: bool,
+}
+
+/// What one try shows to a server.
+#[derive(Clone, Copy)]
+pub(super) enum LoginProof<'a> {
+    /// What is stored of a password.
+    Stored,
+    /// A token of this signer, and nothing else.
+    Signer(&'a Signer),
+    /// This version of a secret that others keep, and nothing else.
+    Secret(&'a Version),
+}
+
+impl LoginProof<'_> {
+    /// Whom it is of, where that need not be the pool's user.
+    fn user(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Secret(version) => version.login()?.user.as_ref(),
+            Self::Stored | Self::Signer(_) => None,
+        }
+    }
 }
 
 /// The database that a probe asks for, which is not there.
@@ -84,6 +108,7 @@ impl Attempt {
         let generation = entry.share.generation();
         let plane = &servers.plane;
         let policy = plane.policy.load_full();
+        servers.assign_secret(&policy.snapshot, &entry);
         Self {
             sent: plane.would_send(&policy, &entry),
             policy,
@@ -117,18 +142,32 @@ impl Attempt {
     async fn try_by_its_rules(&self, connection: &mut LoginConnection) -> Result<Vec<u8>, Failure> {
         let snapshot = &self.policy.snapshot;
         match entry::rules(snapshot, &self.config, &self.entry.share.user) {
-            None => {
-                let limit = snapshot.settings.server_connect_timeout.to_timeout();
-                let outcome = tokio::time::timeout(limit, self.try_hosts(connection)).await;
-                outcome.unwrap_or_else(|_| {
-                    let error = connection.timed_out();
-                    self.entry.logins.failed(error.trouble());
-                    Err(self.failure(&error, &connection.peer))
-                })
-            }
+            None => match secrets::entry::secret(snapshot, &self.config, &self.entry.share.user) {
+                None => self.try_hosts_in_time(connection, LoginProof::Stored).await,
+                Some(Err(refused)) => Err(misfit(&refused)),
+                Some(Ok(_)) => match self.entry.secret.load_full() {
+                    Some(secret) => self.try_by_secret(connection, &secret).await,
+                    None => Err(Failure::new("connect string changed")), // by a reload, just now
+                },
+            },
             Some(Ok(rules)) => self.try_by_iam(connection, &rules).await,
             Some(Err(refused)) => Err(self.misconfigured(&refused)),
         }
+    }
+
+    /// As [`Self::try_hosts`], within `server_connect_timeout`.
+    pub(super) async fn try_hosts_in_time(
+        &self,
+        connection: &mut LoginConnection,
+        proof: LoginProof<'_>,
+    ) -> Result<Vec<u8>, Failure> {
+        let limit = self.policy.snapshot.settings.server_connect_timeout.to_timeout();
+        let outcome = tokio::time::timeout(limit, self.try_hosts(connection, proof)).await;
+        outcome.unwrap_or_else(|_| {
+            let error = connection.timed_out();
+            self.entry.logins.failed(error.trouble());
+            Err(self.failure(&error, &connection.peer))
+        })
     }
 
     /// Ends when a server of this pool is no longer wanted; PgBouncer looks as often.
@@ -158,13 +197,17 @@ impl Attempt {
 
     /// Tries the entry's hosts, each once, beginning with the one whose turn it is, until
     /// one can be connected to.
-    async fn try_hosts(&self, connection: &mut LoginConnection) -> Result<Vec<u8>, Failure> {
+    async fn try_hosts(
+        &self,
+        connection: &mut LoginConnection,
+        proof: LoginProof<'_>,
+    ) -> Result<Vec<u8>, Failure> {
         let mut failure = Failure::new("connect failed");
         for tried in 0..self.config.hosts.len() {
             if tried > 0 {
                 self.log_close(&connection.peer, &failure.reason);
             }
-            let outcome = self.try_host(connection, self.next_host(), None).await;
+            let outcome = self.try_host(connection, self.next_host(), proof).await;
             match &outcome {
                 Ok(_) => self.entry.logins.accepted(),
                 Err(error) => self.entry.logins.failed(error.trouble()),
@@ -178,9 +221,11 @@ impl Attempt {
                 Err(error) => {
                     let is_answer = matches!(&error,
                         AttemptError::Login(LoginFailure::Login(error)) if error.is_answer());
+                    let is_unproven = matches!(&error,
+                        AttemptError::Login(LoginFailure::Login(error)) if error.is_refusal());
                     let failure = self.failure(&error, &connection.peer);
                     let sequel = if is_answer { RetryDecision::Refused } else { failure.sequel };
-                    return Err(Failure { sequel, ..failure });
+                    return Err(Failure { sequel, is_unproven, ..failure });
                 }
             }
             self.leave_host();
@@ -210,12 +255,12 @@ impl Attempt {
         self.config.load_balance_hosts == LoadBalance::Disable
     }
 
-    /// Connects to the host of that number and logs in there, with a token of `signer` where there is one.
+    /// Connects to the host of that number and logs in there by `proof`.
     pub(super) async fn try_host(
         &self,
         connection: &mut LoginConnection,
         at: usize,
-        signer: Option<&Signer>,
+        proof: LoginProof<'_>,
     ) -> Result<Vec<u8>, AttemptError> {
         let (host, port) = (self.config.hosts[at].clone(), self.config.port);
         connection.peer = format!("{host}:{port}");
@@ -226,19 +271,19 @@ impl Attempt {
         let opened = reaching.await.map_err(AttemptError::Connect)?;
         connection.is_reached = true;
         let opened = opened.encrypt(&target).await.map_err(AttemptError::Connect)?;
-        self.log_in(connection, opened, signer).await
+        self.log_in(connection, opened, proof).await
     }
 
     async fn log_in(
         &self,
         connection: &mut LoginConnection,
         opened: Opened,
-        signer: Option<&Signer>,
+        proof: LoginProof<'_>,
     ) -> Result<Vec<u8>, AttemptError> {
         self.log_connection(&opened);
         connection.peer = opened.remote.to_string();
         connection.row = Some(self.enter(&opened));
-        let plan = self.plan(&opened, signer)?;
+        let plan = self.plan(&opened, proof)?;
         let (handshake, first) = Handshake::start(plan);
         let (opened, handshake) = (connection.opened.insert(opened), connection.handshake.insert(handshake));
         let outcome = connect::log_in(opened, handshake, &first, &self.servers.plane.key_derivation).await;
@@ -281,13 +326,13 @@ impl Attempt {
         })
     }
 
-    fn plan(&self, opened: &Opened, signer: Option<&Signer>) -> Result<LoginPlan, AttemptError> {
+    fn plan(&self, opened: &Opened, proof: LoginProof<'_>) -> Result<LoginPlan, AttemptError> {
         let mut random = [0; scram::NONCE_BYTES];
         aws_lc_rs::rand::fill(&mut random)
             .map_err(|_| AttemptError::System("no randomness from the system"))?;
-        let credential = self.credential(signer);
+        let credential = self.credential(proof);
         Ok(LoginPlan {
-            user: Arc::clone(&self.entry.share.user),
+            user: Arc::clone(proof.user().unwrap_or(&self.entry.share.user)),
             dbname: if self.is_probe { NO_DATABASE.into() } else { Arc::clone(&self.config.dbname) },
             startup: self.startup(),
             connect_query: self.config.connect_query.clone().filter(|_| self.may_query()),
@@ -298,78 +343,25 @@ impl Attempt {
         })
     }
 
-    /// What proves the pool's user to its servers: a token of `signer` where logins are by IAM, and then
-    /// nothing else; else what is stored. `None` = nothing is known.
-    fn credential(&self, signer: Option<&Signer>) -> Result<Option<Credential>, NoToken> {
-        match signer {
-            Some(signer) => signer.mint(&self.entry.share.user).map(|proof| Some(Credential::Token(proof))),
-            None => {
+    /// What proves the pool's user to its servers; `None` = nothing is known.
+    fn credential(&self, proof: LoginProof<'_>) -> Result<Option<Credential>, NoToken> {
+        Ok(match proof {
+            LoginProof::Signer(signer) => Some(Credential::Token(signer.mint(&self.entry.share.user)?)),
+            LoginProof::Stored => {
                 let stored = self.servers.plane.stored(&self.policy, &self.entry, &self.config);
-                Ok(stored.map(Credential::Stored))
+                stored.map(Credential::Stored)
             }
-        }
+            LoginProof::Secret(version) => {
+                let secret = version.login().map(|login| Arc::clone(&login.secret));
+                secret.map(|secret| Credential::Stored(Stored { secret, keys: None }))
+            }
+        })
     }
+}
 
-    async fn fail(&self, mut connection: LoginConnection, mut failure: Failure, mut place: Place) {
-        let share = &self.entry.share;
-        if self.is_of_yesterday() {
-            // nobody hears of this one, nor waits for it
-            (failure.sequel, failure.fault) = (RetryDecision::Nothing, None);
-        }
-        let text = || failure.why.as_deref().unwrap_or(&failure.reason).to_owned();
-        let is_known = share.obstacle().is_some_and(|known| *known == text());
-        // one line is enough for what is tried each second and fails before there is a connection
-        if connection.opened.is_some() || !is_known {
-            self.log_close(&connection.peer, &failure.reason);
-            self.record_refusal(&text());
-        }
-        let is_answer = self.draw_conclusions(&failure, text(), &mut place);
-        // who may still be served by another login that is under way goes on waiting: the last
-        // one to fail is his answer
-        let unusable = share.live_count() == 0 || self.entry.welcome.known(self.generation).is_none();
-        if let Some(fault) = failure.fault.filter(|_| is_answer && unusable) {
-            self.entry.welcome.refuse(fault.clone());
-            self.servers.plane.tell_all(|| Command::FailWaiting(share.id, fault.clone()));
-        }
-        connection.end().await;
-        drop(place);
-    }
-
-    /// What the failure of the login in `place` means for those to come. Returns whether it is the
-    /// answer to those who wait.
-    fn draw_conclusions(&self, failure: &Failure, text: String, place: &mut Place) -> bool {
-        let (share, retry) = (&self.entry.share, self.policy.snapshot.settings.server_login_retry);
-        match failure.sequel {
-            RetryDecision::Nothing => false,
-            // in this order, so that nobody takes a failure for a denial (`PoolShare::refusal`)
-            RetryDecision::Retry => {
-                share.set_obstacle(None);
-                self.entry.last_failure.failed(self.sent.clone());
-                place.login_failed(text, retry)
-            }
-            RetryDecision::Refused => {
-                share.set_obstacle(None);
-                let (sent, fault) = (self.sent.clone(), failure.fault.clone());
-                let fault = fault.unwrap_or(Fault::LoginFailing { cached: text.clone() });
-                let until = self.entry.last_failure.refused(
-                    sent,
-                    fault,
-                    (self.started, self.servers.plane.now()),
-                    retry,
-                );
-                place.login_failed(text, until.since(self.started))
-            }
-            RetryDecision::RefuseUntil(until) => {
-                share.set_obstacle(Some(text.clone()));
-                place.login_failed(text, until.since(self.started))
-            }
-            RetryDecision::WaitUntil(until) => {
-                place.login_postponed(until.since(self.started));
-                share.set_obstacle(Some(text));
-                false
-            }
-        }
-    }
+/// Keys that do not go together for this user alone: else the configuration would not have been taken.
+fn misfit(refused: &[BadKey]) -> Failure {
+    Failure::new(refused.first().map(ToString::to_string).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Logins to servers: when one is opened, names and connections, the login itself, by a stored secret or by
-//! IAM; and cancel requests, which are connections to servers, too.
+//! Logins to servers: when one is opened, names and connections, the login itself, by a stored secret, by one
+//! that others keep, or by IAM; and cancel requests, which are connections to servers, too.
 //!
 //! What is to be opened, and when, is decided by [`crate::core::Launcher`] alone. Never touches a byte of a
 //! query, never knows how a client is let in: what both sides share is in [`crate::control`].
@@ -19,6 +19,7 @@ mod peer_request;
 mod peers;
 mod readiness;
 mod reload;
+pub mod secrets;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod servers;
 #[cfg(test)]

@@ -66,6 +66,8 @@ pub(in crate::servers) struct Failure {
     pub fault: Option<Fault>,
     /// What follows.
     pub sequel: RetryDecision,
+    /// The server does not take what was shown to it.
+    pub is_unproven: bool,
 }
 
 /// What follows a failed attempt.
@@ -122,7 +124,13 @@ impl HostFailure {
 
 impl Failure {
     pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason: reason.into(), why: None, fault: None, sequel: RetryDecision::Retry }
+        Self {
+            reason: reason.into(),
+            why: None,
+            fault: None,
+            sequel: RetryDecision::Retry,
+            is_unproven: false,
+        }
     }
 }
 

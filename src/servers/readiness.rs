@@ -5,6 +5,7 @@
 //! balancer that sends nobody any more would never send anybody again.
 
 use super::iam::entry;
+use super::secrets;
 use super::servers::Servers;
 use crate::base::Micros;
 use crate::config::{CONSOLE_DATABASE, Database};
@@ -65,13 +66,28 @@ impl Servers {
         });
         let why = failure.map(|failure| failure.to_string());
         let why = why.or_else(|| self.without_credentials(&entry.config.load(), &share.user));
+        let why = why.or_else(|| self.without_secret(&entry.config.load(), &share.user));
         why.map(|why| format!("database \"{}\", user \"{}\": {why}", share.database.name, share.user))
     }
 
     /// Why nobody can be served whom an entry has no pool for yet.
     fn entry_obstacle(&self, entry: &Database) -> Option<String> {
-        let why = self.without_credentials(entry, entry.user.as_deref().unwrap_or_default())?;
+        let user = entry.user.as_deref().unwrap_or_default();
+        let why = self.without_credentials(entry, user).or_else(|| self.without_secret(entry, user))?;
         Some(format!("database \"{}\": {why}", entry.name))
+    }
+
+    /// Why there is no secret for `user`, where it needs one.
+    fn without_secret(&self, entry: &Database, user: &str) -> Option<String> {
+        let read = secrets::entry::secret(&self.plane.policy.load().snapshot, entry, user)?;
+        match read {
+            Err(refused) => refused.first().map(ToString::to_string),
+            Ok(key) => {
+                let kept = self.secrets.known(&key)?;
+                let why = || kept.failure().map_or("it is being fetched".to_owned(), |why| why.to_string());
+                kept.current().is_none().then(|| format!("secret {key} is not known: {}", why()))
+            }
+        }
     }
 
     /// Why no token can be made for `user`, where it needs one.

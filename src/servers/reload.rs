@@ -15,6 +15,7 @@ impl Servers {
         let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
         self.plane.limit_statements(&snapshot);
         self.plane.registry.adopt(&snapshot);
+        self.adopt_secrets(&snapshot);
         self.adopt_iam(&snapshot);
     }
 
@@ -24,7 +25,7 @@ impl Servers {
         let rules = |entry: &Arc<PoolEntry>| {
             entry::rules(snapshot, &entry.config.load(), &entry.share.user).and_then(Result::ok)
         };
-        self.iam.adopt(snapshot, entries.iter().filter_map(rules));
+        self.iam.adopt(snapshot, entries.iter().filter_map(rules), self.sources_of_secrets());
     }
 
     /// Puts `policy` in force, and brings every pool and client to what it says.
@@ -39,6 +40,8 @@ impl Servers {
         }
         self.plane.limit_statements(&policy.snapshot);
         self.plane.registry.adopt(&policy.snapshot);
+        self.adopt_secrets(&policy.snapshot);
+        self.refresh_secrets();
         self.adopt_iam(&policy.snapshot);
         self.peers.adopt(&policy.snapshot);
         for entry in self.plane.registry.entries() {

@@ -7,6 +7,7 @@ use super::dns::Dns;
 use super::iam::Iam;
 use super::peers::Peers;
 use crate::control::{Logins, Plane};
+use crate::secrets::Secrets;
 use std::sync::Arc;
 
 /// What logins to servers share.
@@ -17,6 +18,8 @@ pub struct Servers {
     pub dns: Dns,
     /// Logins by IAM.
     pub iam: Iam,
+    /// Secrets that others keep and change.
+    pub secrets: Secrets,
     /// Servers that are being logged in to.
     pub logins: Logins,
     /// Cancel requests under way.
@@ -33,6 +36,7 @@ impl Servers {
         Arc::new(Self {
             dns: Dns::default(),
             iam,
+            secrets: Secrets::default(),
             logins: Logins::default(),
             cancels: CancelQueues::default(),
             peers: Peers::default(),

@@ -10,6 +10,9 @@ pub(crate) const CLIENT_LIMITS: [&str; 3] =
 /// The kinds of clients' TLS handshakes.
 pub(crate) const HANDSHAKE_KINDS: [&str; 2] = ["full", "resumed"];
 
+/// What fetches of secrets come to.
+pub(crate) const FETCH_RESULTS: [&str; 2] = ["ok", "failed"];
+
 /// Connections of one pool by state, summed over the workers and the login plane. Names
 /// are PgBouncer's columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +96,13 @@ pub struct ProcessLevels {
     pub statements_forgotten: u64,
     /// Pools whose servers are not replaced as fast as their authorizations by IAM age.
     pub renewals_late: u64,
+    /// Secrets that others keep, and how many of them could not be fetched last.
+    pub secrets: u64,
+    pub secrets_failing: u64,
+    /// The age of the one that was fetched longest ago, in microseconds.
+    pub secrets_age_us: u64,
+    /// Fetches of secrets, in the order of [`FETCH_RESULTS`].
+    pub secret_fetches: [u64; FETCH_RESULTS.len()],
     /// Logins by IAM that wait for their turn.
     pub iam_logins_waiting: u64,
     /// How long logins by IAM waited for their turns.

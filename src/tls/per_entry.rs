@@ -111,7 +111,9 @@ impl ServersTls {
     fn wanted(&self, entry: &Database, auth: ServerAuth) -> Wanted {
         let (mode, ca_file, negotiation) = &self.of_settings;
         let mode = match auth {
-            ServerAuth::Password => entry.server_tls_sslmode.unwrap_or(*mode),
+            ServerAuth::Password | ServerAuth::SecretFile | ServerAuth::SecretsManager => {
+                entry.server_tls_sslmode.unwrap_or(*mode)
+            }
             ServerAuth::RdsIam | ServerAuth::DsqlIam => SslMode::VerifyFull,
         };
         let ca_file = entry.server_tls_ca_file.as_ref().unwrap_or(ca_file).clone();

@@ -2,7 +2,8 @@
 //!
 //! Roles (all may log in, password = name + `-secret`): `app`, `other` by trust; `plain` by cleartext
 //! password, `md5er` by md5, `scrammer` by SCRAM, `tlser` by SCRAM and only over TLS; `replica` by trust,
-//! who may replicate. A test that makes `long_plain` or `long_scram` is asked for passwords by these ways.
+//! who may replicate; members of `secretive`
+//! by SCRAM. A test that makes `long_plain` or `long_scram` is asked for passwords by these ways.
 //! `postgres` is the superuser, by trust. Databases: `app`, `other`, owned by the roles of those names.
 
 use super::{account, certs::certs, free_port, programs, reaper, wait_until};
@@ -19,12 +20,13 @@ host    all long_plain 127.0.0.1/32 password
 host    all long_scram 127.0.0.1/32 scram-sha-256
 hostssl all tlser     127.0.0.1/32 scram-sha-256
 hostnossl all tlser   127.0.0.1/32 reject
+host    all +secretive 127.0.0.1/32 scram-sha-256
 host    all all       127.0.0.1/32 trust
 host    replication all 127.0.0.1/32 trust
 ";
 
 const ROLES: &str = "
-create role app login; create role other login; create role replica login replication;
+create role secretive; create role app login; create role other login; create role replica login replication;
 set password_encryption = 'scram-sha-256';
 create role plain login password 'plain-secret';
 create role scrammer login password 'scrammer-secret';

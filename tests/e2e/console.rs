@@ -48,6 +48,11 @@ const TABLES: &[(&str, &str)] = &[
         "name issuer keys fetched age next fetches fetches_failed last_error logins_accepted logins_refused",
     ),
     (
+        "secrets",
+        "secret purpose state version pending previous server_user users age changed next_fetch fetches \
+         failures last_error",
+    ),
+    (
         "users",
         "name pool_size reserve_pool_size pool_mode max_user_connections current_connections \
          max_user_client_connections current_client_connections",

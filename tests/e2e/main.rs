@@ -8,9 +8,13 @@
 //! `auth`, `hba`, `vouched`, `ldap`, `pam`, `identities`; the console `console`; the protocol `bad_input`,
 //! `postgres18`, `replication`; pooling `pooling`; prepared statements `statements`; cancel requests
 //! `cancel`, `peers`; what clients are told `errors`; statistics `statistics`; the log `lines`, `watch`.
+//! Ours: secrets that others keep `secrets`, `secrets_manager`.
 
 #[path = "../common/mod.rs"]
 mod common;
+
+#[path = "../common/vault.rs"]
+mod vault;
 
 mod auth;
 mod bad_input;
@@ -37,6 +41,8 @@ mod query_limits;
 mod reload;
 mod replication;
 mod rolling;
+mod secrets;
+mod secrets_manager;
 mod service;
 mod signals;
 mod statements;

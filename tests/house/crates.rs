@@ -53,6 +53,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "zeroize",
         ],
     ),
+    (
+        "secrets",
+        &[
+            "arc_swap",
+            "aws_smithy_json",
+            "aws_smithy_types",
+            "fastrand",
+            // what the system tells of a file; opening is iam's
+            "std::fs",
+            "tokio",
+            "zeroize",
+        ],
+    ),
     ("control", &["arc_swap", "aws_lc_rs", "dashmap", "lru", "std::thread", "tokio", "zeroize"]),
     (
         "clients",

@@ -17,18 +17,19 @@ use std::path::{Path, PathBuf};
 /// The rooms, lowest first; a room imports only rooms before it.
 const RANK: &[&str] = &[
     "base", "wire", "config", "auth", "identity", "stats", "tasks", "audit", "core", "io", "tls", "worker",
-    "iam", "control", "clients", "servers", "status", "console", "observe", "boot",
+    "iam", "secrets", "control", "clients", "servers", "status", "console", "observe", "boot",
 ];
 
 /// Rooms that import less than their rank would let them.
 const NARROW: &[(&str, &[&str])] = &[
     ("iam", &["base", "wire", "config", "auth", "stats", "tasks", "audit", "tls", "iam"]),
+    ("secrets", &["base", "config", "auth", "stats", "tasks", "iam", "secrets"]),
     // Clients' logins and logins to servers meet in `control` alone.
     (
         "servers",
         &[
             "base", "wire", "config", "auth", "stats", "tasks", "audit", "core", "io", "tls", "worker",
-            "iam", "control", "servers",
+            "iam", "secrets", "control", "servers",
         ],
     ),
 ];

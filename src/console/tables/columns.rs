@@ -72,6 +72,23 @@ pub(super) const SOCKET_AND_BUFFERS: [Column; SOCKET.len() + BUFFERS.len()] = {
 };
 
 /// Columns of SHOW IAM: ours, PgBouncer has no such table.
+pub(super) const SECRETS: [Column; 14] = [
+    text("secret"),
+    text("purpose"),
+    text("state"),
+    text("version"),
+    text("pending"),
+    text("previous"),
+    text("server_user"),
+    int8("users"),
+    int8("age"),
+    int8("changed"),
+    int8("next_fetch"),
+    int8("fetches"),
+    int8("failures"),
+    text("last_error"),
+];
+
 pub(super) const IAM: [Column; 31] = [
     text("database"),
     text("user"),

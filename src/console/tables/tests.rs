@@ -99,6 +99,11 @@ fn columns_and_types_are_pgbouncers() {
              logins_accepted:int8 logins_refused",
         ),
         (
+            "secrets",
+            "secret:text purpose state version pending previous server_user users:int8 age changed \
+             next_fetch fetches failures last_error:text",
+        ),
+        (
             "users",
             "name:text pool_size reserve_pool_size pool_mode max_user_connections:int4 current_connections \
              max_user_client_connections current_client_connections",
@@ -135,7 +140,7 @@ fn help_reads_as_pgbouncers_and_tells_of_iam() {
          \tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n\
          \tSHOW DNS_HOSTS|DNS_ZONES\n\
          \tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n\
-         \tSHOW IAM|SESSIONS|ISSUERS\n\
+         \tSHOW IAM|SESSIONS|ISSUERS|SECRETS\n\
          \tSET key = arg\n\
          \tRELOAD\n\
          \tPAUSE [<db>]\n"

@@ -254,11 +254,9 @@ pub(super) const DETAILS: &[Message] = &[
     ),
     text(
         "the cached token {why}",
-        "The file of the cached token cannot be read or is no regular file.",
+        "The file of the cached token cannot be read, is too long or is no regular file.",
         "Check its rights.",
     ),
-    text("the cached token is too long", "The file of the cached token is none.", "Run `aws sso login`."),
-    text("the cached token cannot be read", "The file of the cached token is none.", "Run `aws sso login`."),
     text("the cached file holds no token", "The file of the cached token is none.", "Run `aws sso login`."),
     text(
         "the expiresAt of the cached token is not a time",
@@ -304,6 +302,14 @@ pub(super) const DETAILS: &[Message] = &[
         "A proxy or gateway shows a certificate of its own in place of AWS's.",
         "Set `AWS_CA_BUNDLE` to the authority of that proxy.",
     ),
+    text(
+        "AWS_ENDPOINT_URL is not the address of a service",
+        "It, or `AWS_ENDPOINT_URL_SECRETS_MANAGER`, is not made of `http://` or `https://`, host, port and \
+         path.",
+        "Correct the variable.",
+    ),
+    text("the request cannot be sent", "The address of the service makes no request.", "Correct it."),
+    text("it is too long", "An answer of AWS has more bytes than a secret can have.", NONE),
     text(
         "its certificate was refused: it has expired",
         "The certificate of AWS, or of a proxy in between, has expired; or this machine's clock is wrong.",

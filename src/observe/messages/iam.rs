@@ -98,7 +98,11 @@ pub(super) const DRY_RUN: &[Message] = &[
         "Behind FAILED: the entry does not log in by IAM as this user.",
         "Set `server_auth`.",
     ),
-    text("no entry logs in by IAM", "The file has no `server_auth=rds_iam` or `dsql_iam`.", NONE),
+    text(
+        "no entry logs in by IAM, or by a secret that others keep",
+        "The file has no `server_auth` of these kinds.",
+        NONE,
+    ),
     text("source {name}: credentials{via}, key ****{tail}, {life}", "A source has given credentials.", NONE),
     text("source {name}: principal {arn}", "Whose they are.", NONE),
     text(

@@ -3,6 +3,7 @@
 use super::*;
 use crate::auth::Secret;
 use crate::core::Verdict;
+use crate::wire::Fault;
 
 /// Reloads that attempts may fall between: a few hundred are enough, where an order can be wrong.
 const RELOADS: u32 = 50_000;

@@ -19,7 +19,7 @@ use crate::iam::budget::Priority;
 use crate::iam::denial::{Admission, Backing, Who};
 use crate::iam::rules::Rules;
 use crate::iam::{Endpoint, Source};
-use crate::servers::attempt::Attempt;
+use crate::servers::attempt::{Attempt, LoginProof};
 use crate::servers::handshake::Handshake;
 use crate::servers::outcome::{Failure, HostFailure, LoginConnection};
 use std::sync::Arc;
@@ -130,7 +130,7 @@ impl Attempt {
             let begin = self.begin(iam);
             connection.begun_at = Some(begin.at);
             let limit = self.policy.snapshot.settings.iam_login_timeout.to_timeout();
-            let login = Box::pin(self.try_host(connection, iam.at, Some(iam.signer)));
+            let login = Box::pin(self.try_host(connection, iam.at, LoginProof::Signer(iam.signer)));
             let login = tokio::time::timeout(limit, self.while_unanswered(iam, login)).await;
             if let Some(age) = connection.handshake.as_ref().and_then(Handshake::token_age) {
                 iam.signer.source.token_sent(age);

@@ -16,8 +16,8 @@ use crate::config::{
     Choice, DSQL_DATABASE, Database, Host, IamIdentity, ServerAuth, Snapshot, SslMode, Value,
 };
 use crate::iam::age::Lifetime;
-use crate::iam::rules::{BadKey, Keys, Rules};
-use crate::iam::{Region, Service, authorities};
+use crate::iam::rules::{BadKey, Keys, Rules, read_source};
+use crate::iam::{Region, Service, SourceKey, authorities};
 use std::sync::Arc;
 
 /// How servers of `database` are logged in to as `user`; `None` = not by IAM.
@@ -32,7 +32,7 @@ pub fn rules(snapshot: &Snapshot, database: &Database, user: &str) -> Option<Res
 /// What takes the tokens; `None`: none are made.
 fn service_of(auth: ServerAuth) -> Option<Service> {
     match auth {
-        ServerAuth::Password => None,
+        ServerAuth::Password | ServerAuth::SecretFile | ServerAuth::SecretsManager => None,
         ServerAuth::RdsIam => Some(Service::Rds),
         ServerAuth::DsqlIam => Some(Service::Dsql),
     }
@@ -74,6 +74,23 @@ fn read(
             Err(refused)
         }
     }
+}
+
+/// The source by whose credentials AWS is called for `user` of `database` in `region`, where that is not for
+/// a token.
+///
+/// # Errors
+/// Every key that is refused.
+pub fn source(
+    snapshot: &Snapshot,
+    database: &Database,
+    user: &str,
+    region: &Region,
+) -> Result<SourceKey, Vec<BadKey>> {
+    let mut identity = snapshot.iam_identity(database, user);
+    let arn = fill_role(snapshot, database, user, &identity);
+    identity.role_arn = arn.map_err(|why| vec![BadKey { key: "iam_role_arn", why }])?;
+    read_source(&keys_of(&identity), region)
 }
 
 /// The role of `user` in `database`, with the names that the files give.

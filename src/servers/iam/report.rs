@@ -179,7 +179,15 @@ impl Servers {
                 (CredentialState::Fresh | CredentialState::Stale(_), _) => None,
             }
         };
-        self.iam.all_sources().into_iter().filter_map(line).collect()
+        // a secret that was fetched once outlasts the credentials that it was fetched by
+        let of_secrets = self.sources_of_secrets();
+        let signing: Vec<_> = match of_secrets.is_empty() {
+            true => Vec::new(),
+            false => self.iam_parties(None).into_iter().map(|party| party.rules.source).collect(),
+        };
+        let counts =
+            |source: &Arc<Source>| !of_secrets.contains(source.key()) || signing.contains(source.key());
+        self.iam.all_sources().into_iter().filter(counts).filter_map(line).collect()
     }
 }
 

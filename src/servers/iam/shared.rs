@@ -17,7 +17,8 @@ use crate::iam::age::{AgeRules, Lifetime, OnDenied};
 use crate::iam::denial::{Backing, Evidence, Suspicion, Who};
 use crate::iam::rules::Rules;
 use crate::iam::{
-    CredentialState, Endpoint, Region, Skew, Source, Sources, StaticStability, SystemClock, WallClock,
+    CredentialState, Endpoint, Region, SecretsApi, Skew, Source, SourceKey, Sources, StaticStability,
+    SystemClock, WallClock,
 };
 use crate::io::Clock;
 use crate::servers::iam::signer::{NoToken, Signer};
@@ -80,9 +81,15 @@ impl Iam {
     /// names end. `in_use`: the rules of pools that are there, which the files need not foresee (each user
     /// of a template is another principal); what those name stays, and begins with its first login. Call
     /// it within a tokio runtime.
-    pub fn adopt(&self, snapshot: &Snapshot, in_use: impl Iterator<Item = Rules>) {
+    /// `of_secrets`: sources by whose credentials secrets are fetched.
+    pub fn adopt(
+        &self,
+        snapshot: &Snapshot,
+        in_use: impl Iterator<Item = Rules>,
+        of_secrets: HashSet<SourceKey>,
+    ) {
         let mut rates: HashMap<Endpoint, u32> = HashMap::new();
-        let mut keys = HashSet::new();
+        let mut keys = of_secrets;
         let foreseen = entry::foreseen(snapshot).inspect(|rules| drop(self.start_source(rules)));
         for rules in foreseen.chain(in_use) {
             for endpoint in rules.endpoints {
@@ -108,12 +115,20 @@ impl Iam {
 
     /// The source of `rules`, which are in force.
     fn start_source(&self, rules: &Rules) -> Arc<Source> {
-        let new = || Sources::new(Arc::clone(&self.wall), self.stability);
-        let sources = self
-            .sources
-            .get_or_init(|| new().announcing_to(Arc::clone(&self.arrived)).recording_to(self.audit.clone()));
         let near: &Region = rules.endpoints[0].region(); // an entry has a host at the least
-        sources.source(&rules.source, near)
+        self.sources().source(&rules.source, near)
+    }
+
+    /// Secrets Manager of `region`, called by the source of `key`. Call it within a tokio runtime.
+    pub(in crate::servers) fn secrets_manager(&self, key: &SourceKey, region: &Region) -> SecretsApi {
+        self.sources().secrets_manager(key, region)
+    }
+
+    /// All of them; made when one is wanted first.
+    fn sources(&self) -> &Sources {
+        let new = || Sources::new(Arc::clone(&self.wall), self.stability);
+        self.sources
+            .get_or_init(|| new().announcing_to(Arc::clone(&self.arrived)).recording_to(self.audit.clone()))
     }
 
     /// Ends when a source without usable credentials has got some, perhaps before it

@@ -5,6 +5,7 @@ mod iam;
 mod issuers;
 mod pools;
 mod process;
+mod secrets;
 mod sessions;
 
 use super::{Metric, Source, Unit};
@@ -67,7 +68,15 @@ const fn database(
 
 /// Every metric.
 pub fn metrics() -> impl Iterator<Item = &'static Metric> {
-    [exporter::METRICS, pools::METRICS, iam::METRICS, issuers::METRICS, sessions::METRICS, process::METRICS]
-        .into_iter()
-        .flatten()
+    [
+        exporter::METRICS,
+        pools::METRICS,
+        iam::METRICS,
+        issuers::METRICS,
+        sessions::METRICS,
+        process::METRICS,
+        secrets::METRICS,
+    ]
+    .into_iter()
+    .flatten()
 }

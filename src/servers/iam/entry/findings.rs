@@ -93,10 +93,11 @@ impl Findings {
         }
         // Keys that do nothing are no error, since a user may bring them to life; but they are a warning.
         let has_keys = database.iam_endpoint != Default::default() || database.iam != IamIdentity::default();
-        let by_user =
-            || snapshot.users.values().any(|user| user.server_auth.is_some_and(ServerAuth::is_by_iam));
+        let by_user = || {
+            snapshot.users.values().any(|user| user.server_auth.is_some_and(ServerAuth::takes_credentials))
+        };
         let user = database.user.as_deref().unwrap_or_default();
-        if has_keys && !snapshot.server_auth(database, user).is_by_iam() && !by_user() {
+        if has_keys && !snapshot.server_auth(database, user).takes_credentials() && !by_user() {
             let name = &database.name;
             self.warnings
                 .push(format!("database \"{name}\": iam_* keys have no effect without server_auth=rds_iam"));
@@ -123,9 +124,9 @@ impl Findings {
             self.errors.push(ConfigError { place: place(snapshot, at), problem });
         }
         let by_database =
-            || entries(snapshot).any(|entry| entry.server_auth.is_some_and(ServerAuth::is_by_iam));
-        let is_idle =
-            !user.server_auth.is_some_and(ServerAuth::is_by_iam) && user.iam != IamIdentity::default();
+            || entries(snapshot).any(|entry| entry.server_auth.is_some_and(ServerAuth::takes_credentials));
+        let is_idle = !user.server_auth.is_some_and(ServerAuth::takes_credentials)
+            && user.iam != IamIdentity::default();
         if is_idle && !by_database() {
             self.warnings
                 .push(format!("user \"{name}\": iam_* keys have no effect without server_auth=rds_iam"));

@@ -41,12 +41,12 @@ async fn entries_share_their_source_and_their_endpoint() {
     let before = snapshot(&text, "");
     let iam = Iam::new(&before, Clock::new());
     assert!(iam.all_sources().is_empty() && iam.all_endpoint_states().is_empty());
-    iam.adopt(&before, std::iter::empty());
+    iam.adopt(&before, std::iter::empty(), HashSet::new());
     assert_eq!((iam.all_sources().len(), iam.all_endpoint_states().len()), (1, 1));
     assert_eq!(iam.all_endpoint_states()[0].turns.state().rate, 7, "the least rate counts");
     let source = |name| iam.source(&rules(&before, name)).unwrap();
     assert!(Arc::ptr_eq(&source("db1"), &source("db999")));
-    iam.adopt(&snapshot("plain = host=h", ""), std::iter::empty());
+    iam.adopt(&snapshot("plain = host=h", ""), std::iter::empty(), HashSet::new());
     assert!(iam.all_sources().is_empty() && iam.all_endpoint_states().is_empty(), "gone with the last entry");
     let old = rules(&before, "db1");
     assert_eq!(iam.stance(&old, &who(&old)), Stance::Renew);
@@ -71,7 +71,7 @@ async fn tenants_that_share_a_user_and_an_endpoint_are_judged_apart() {
     let role = "iam_role_arn=arn:aws:iam::123456789012:role/tenant-{database} iam_on_denied=drop_now";
     let snapshot = snapshot(&format!("acme = {ENTRY} {role}\nglobex = {ENTRY} {role}"), "");
     let iam = Iam::new(&snapshot, Clock::new());
-    iam.adopt(&snapshot, std::iter::empty());
+    iam.adopt(&snapshot, std::iter::empty(), HashSet::new());
     let (acme, globex) = (rules(&snapshot, "acme"), rules(&snapshot, "globex"));
     let (denied, well) = (who(&acme), who(&globex));
     assert_eq!(iam.all_endpoint_states().len(), 1);
@@ -93,7 +93,7 @@ async fn a_host_that_cannot_be_reached_excuses_no_refusal_of_another() {
     let two = ENTRY.replace("host=db.abc", "host=db.xyz.eu-west-1.rds.amazonaws.com,db.abc");
     let snapshot = snapshot(&format!("two = {two} iam_on_denied=drop_now"), "");
     let iam = Iam::new(&snapshot, Clock::new());
-    iam.adopt(&snapshot, std::iter::empty());
+    iam.adopt(&snapshot, std::iter::empty(), HashSet::new());
     let two = rules(&snapshot, "two");
     let app = who(&two);
     let [here, there] = <[_; 2]>::try_from(iam.all_endpoint_states()).ok().unwrap();
@@ -112,7 +112,7 @@ async fn a_host_that_cannot_be_reached_excuses_no_refusal_of_another() {
 async fn a_date_that_lies_explains_no_refusal_once_a_token_was_taken() {
     let snapshot = snapshot(&format!("db = {ENTRY}"), "");
     let iam = Iam::new(&snapshot, Clock::new());
-    iam.adopt(&snapshot, std::iter::empty());
+    iam.adopt(&snapshot, std::iter::empty(), HashSet::new());
     let rules = rules(&snapshot, "db");
     let source = iam.source(&rules).unwrap();
     let sources = iam.sources.get().unwrap();
@@ -131,7 +131,7 @@ async fn trouble_decides_what_old_servers_are_worth() {
     );
     let snapshot = snapshot(&text, "");
     let iam = Iam::new(&snapshot, Clock::new());
-    iam.adopt(&snapshot, std::iter::empty());
+    iam.adopt(&snapshot, std::iter::empty(), HashSet::new());
     let drain = rules(&snapshot, "drain");
     let app = who(&drain);
     let stances = || {

@@ -1,0 +1,8 @@
+//! Logins to servers by secrets that others keep and change: what an entry says of them, one attempt, and
+//! what a change of a secret means for pools that wait.
+//!
+//! Fetching and keeping is the room `secrets`'; this one shows what is kept to servers.
+
+mod adopt;
+mod attempt;
+pub mod entry;
