@@ -81,6 +81,7 @@ fn rules() -> PoolRules {
         on_expired: OnExpired::Drain,
         expiry_grace: Micros(0),
         on_denied: OnDenied::Drain,
+        context_keys: None,
     }
 }
 
@@ -134,6 +135,8 @@ fn core(clients: u64, servers: u64, sink: &mut Sink) -> Core {
             params: names.empty_set(),
             asked: ParamMask::default(),
             rules: ClientRules::default(),
+            shown_name: None,
+            context: None,
             login_time: Micros(0),
             welcome: Box::default(),
         };

@@ -7,6 +7,8 @@ use std::path::Path;
 mod cancel;
 #[path = "../fuzz/bodies/console.rs"]
 mod console;
+#[path = "../fuzz/bodies/context.rs"]
+mod context;
 #[path = "../fuzz/bodies/frames.rs"]
 mod frames;
 #[path = "../fuzz/bodies/hba.rs"]
@@ -94,4 +96,9 @@ fn ldap_corpus() {
 #[test]
 fn cancel_corpus() {
     replay("cancel", cancel::run);
+}
+
+#[test]
+fn context_corpus() {
+    replay("context", context::run);
 }

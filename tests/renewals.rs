@@ -391,6 +391,7 @@ fn rules(trial: Trial) -> PoolRules {
         on_expired: OnExpired::Drain,
         expiry_grace: Micros(0),
         on_denied: OnDenied::Drain,
+        context_keys: None,
     }
 }
 

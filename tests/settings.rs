@@ -103,7 +103,9 @@ fn the_order_is_show_configs() {
             "deny_principals",
             "identity_recheck",
             "auth_jwt_options",
-            "auth_claims_file"
+            "auth_claims_file",
+            "application_name_template",
+            "request_context_keys"
         ]
     );
     let mut sorted = names[..ours].to_vec();

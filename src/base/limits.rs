@@ -4,12 +4,14 @@ mod audit;
 mod files;
 mod identity;
 mod issuers;
+mod naming;
 mod secrets;
 
 pub use audit::*;
 pub use files::*;
 pub use identity::*;
 pub use issuers::*;
+pub use naming::*;
 pub use secrets::*;
 
 /// Most bytes of one startup packet: PostgreSQL's own bound (MAX_STARTUP_PACKET_LENGTH). PgBouncer takes what

@@ -106,6 +106,8 @@ fn join(plane: &Plane, entry: &PoolEntry, counted: CountedClient) -> std::io::Re
         params: plane.names.empty_set(),
         asked: ParamMask::default(), // as the server's login has it, not as a client has left it
         rules,
+        shown_name: None,
+        context: None,
         login_time: Micros(0),
         welcome: Box::default(),
     };

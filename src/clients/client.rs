@@ -23,7 +23,7 @@ use crate::base::{About, Address, Micros, Proof, WorkerId, limits, log_about};
 use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
 use crate::control::{Admission, Admissions, ClientKey, LoginEntry, LoginRow, Policy};
 use crate::core::PoolShare;
-use crate::wire::startup::{IgnoredNames, Replication, Startup};
+use crate::wire::startup::{Accepted, IgnoredNames, Replication, Startup};
 use crate::wire::{Fault, authentication, tags};
 use cancel::Requester;
 use hand_over::{Allowed, Handover};
@@ -252,8 +252,11 @@ impl LoginAttempt {
             tls: tls.map(|tls| &tls.acceptor),
             handshakes: &clients.handshakes,
             tls_required: tls.is_some_and(|tls| tls.mode >= SslMode::Require),
-            names: &clients.plane.names,
-            ignored: IgnoredNames(&settings.ignore_startup_parameters),
+            accepted: Accepted {
+                names: &clients.plane.names,
+                ignored: IgnoredNames(&settings.ignore_startup_parameters),
+                context_keys: settings.request_context_keys.0.as_ref(),
+            },
         };
         greet(stream, &rules).await
     }

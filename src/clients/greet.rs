@@ -6,8 +6,8 @@
 use super::stream::ClientStream;
 use crate::tls::Handshakes;
 use crate::tls::client::Acceptor;
-use crate::wire::startup::{self, FirstPacket, IgnoredNames, Startup};
-use crate::wire::{Fault, FrameHeader, TrackedNames, tags};
+use crate::wire::startup::{self, Accepted, FirstPacket, Startup};
+use crate::wire::{Fault, FrameHeader, tags};
 use std::io;
 
 /// Why a login ended without a client.
@@ -58,10 +58,8 @@ pub(super) struct GreetRules<'a> {
     pub handshakes: &'a Handshakes,
     /// No login without TLS.
     pub tls_required: bool,
-    /// Tracked parameters.
-    pub names: &'a TrackedNames,
-    /// Startup parameters that are dropped.
-    pub ignored: IgnoredNames<'a>,
+    /// Startup parameters that are accepted.
+    pub accepted: Accepted<'a>,
 }
 
 /// The first byte of a TLS handshake record.
@@ -71,7 +69,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// where that is agreed on.
 ///
 /// # Errors
-/// What [`startup::first_packet`] and [`Startup::read`] say; [`Fault::SslRequired`],
+/// What [`startup::first_packet`] and [`Startup::read_in_context`] say; [`Fault::SslRequired`],
 /// [`Fault::UnencryptedAfterSsl`], [`Fault::UnencryptedAfterGss`]; silent ones.
 /// # Cancel safety
 /// The login cannot be taken up again.
@@ -120,7 +118,7 @@ pub(super) async fn greet(stream: &mut ClientStream, rules: &GreetRules<'_>) -> 
                 if rules.tls_required && !stream.is_tls() {
                     return Err(Fault::SslRequired.into());
                 }
-                let startup = Startup::read(minor, payload, rules.names, rules.ignored)?;
+                let startup = Startup::read_in_context(minor, payload, &rules.accepted)?;
                 stream.consume(bytes);
                 return Ok(Greeting::Startup(Box::new(startup)));
             }

@@ -61,7 +61,7 @@ fn name_with_host(
 }
 
 /// `ADDR:PORT`, `[v6]:PORT`, `unix(PID@host):PORT`.
-fn host_text(remote: &Address) -> String {
+pub(super) fn host_text(remote: &Address) -> String {
     match remote {
         Address::Tcp(address) => address.to_string(),
         Address::Unix { port, pid, .. } => {

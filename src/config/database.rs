@@ -5,6 +5,7 @@
 
 use super::choices::{LoadBalance, PoolMode, SessionState, SslMode, TimeoutAction, TlsNegotiation};
 use super::iam::{IamEndpoint, IamIdentity, SecretPlace, ServerAuth};
+use super::name_template::NameTemplate;
 use super::value::{BadValue, Value, not_accepted};
 use crate::base::{Micros, Password};
 use std::fmt;
@@ -117,6 +118,8 @@ pub struct Database {
     pub query_wait_timeout: Option<Micros>,
     /// Overrides `timeout_action`.
     pub timeout_action: Option<TimeoutAction>,
+    /// Overrides `application_name_template`; empty: none.
+    pub application_name_template: Option<NameTemplate>,
     /// Clients come in over TLS only, whatever `client_tls_sslmode` leaves open; over a Unix socket without.
     pub client_tls_required: bool,
     /// Overrides `server_tls_sslmode`.
@@ -165,6 +168,7 @@ impl Database {
             server_lifetime: None,
             query_wait_timeout: None,
             timeout_action: None,
+            application_name_template: None,
             client_tls_required: false,
             server_tls_sslmode: None,
             server_tls_ca_file: None,

@@ -10,8 +10,12 @@ use super::snapshot::Snapshot;
 type Doubt = fn(&Database, &Snapshot) -> Vec<String>;
 
 /// Every doubt, and the setting that it hangs on beside the entry's own keys.
-const DOUBTS: [(&str, Doubt); 3] =
-    [("", asks_console), ("client_tls_sslmode", closed_to_tcp), ("server_tls_sslmode", verifies_nothing)];
+const DOUBTS: [(&str, Doubt); 4] = [
+    ("", asks_console),
+    ("client_tls_sslmode", closed_to_tcp),
+    ("server_tls_sslmode", verifies_nothing),
+    ("application_name_add_host", names_twice),
+];
 
 /// Everything of that kind about the entries of `[databases]`, and about `[peers]`, a line each; with
 /// `setting` only what hangs on that.
@@ -49,6 +53,15 @@ fn closed_to_tcp(entry: &Database, snapshot: &Snapshot) -> Vec<String> {
     const WHY: &str = "client_tls_required with client_tls_sslmode=disable refuses all TCP clients";
     let is_closed = entry.client_tls_required && snapshot.settings.client_tls_sslmode == SslMode::Disable;
     is_closed.then(|| WHY.to_owned()).into_iter().collect()
+}
+
+/// Both say what clients are called.
+fn names_twice(entry: &Database, snapshot: &Snapshot) -> Vec<String> {
+    const WHY: &str = "application_name_add_host has no effect with application_name_template";
+    let settings = &snapshot.settings;
+    let template = entry.application_name_template.as_ref().unwrap_or(&settings.application_name_template);
+    let both = settings.application_name_add_host && !template.is_plain();
+    both.then(|| WHY.to_owned()).into_iter().collect()
 }
 
 /// Keys that say what a server's certificate is verified against, where it is not. For

@@ -7,6 +7,7 @@ use super::choices::{LoadBalance, PoolMode, SessionState, SslMode, TimeoutAction
 use super::database::{Database, Hosts, UserEntry};
 use super::iam::ServerAuth;
 use super::issuers::{IssuerEntry, Period, Seconds, WebAddress, Words};
+use super::name_template::NameTemplate;
 use super::peers::PeerEntry;
 use super::value::{BadValue, Bytes, Limit, Size, Span, Value};
 use crate::base::{Micros, Password};
@@ -156,6 +157,8 @@ pub(super) const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
         "Overrides the setting iam_strict_lifetime.";
     "timeout_action": TimeoutAction, |db, action| db.timeout_action = Some(action),
         "Overrides the setting timeout_action.";
+    "application_name_template": NameTemplate, |db, template| db.application_name_template = Some(template),
+        "Overrides the setting application_name_template; %a: none.";
 };
 
 /// Keys of `[users]`.

@@ -10,6 +10,7 @@ use super::iam::{IamIdentity, SecretPlace, ServerAuth};
 use super::settings::Settings;
 use super::snapshot::Snapshot;
 use crate::base::{MappedTimeouts, Micros};
+use crate::wire::request_context::ContextKeys;
 use std::sync::Arc;
 
 /// What is in force for one pool: (database entry, pool user). A time of zero means
@@ -85,6 +86,8 @@ pub struct PoolRules {
     pub expiry_grace: Micros,
     /// `identity_on_denied`.
     pub on_denied: OnDenied,
+    /// `request_context_keys`; `None`: nobody looks for any.
+    pub context_keys: Option<ContextKeys>,
 }
 
 impl PoolRules {
@@ -194,6 +197,7 @@ impl Snapshot {
             on_expired: global.identity_on_expired,
             expiry_grace: global.identity_expiry_grace,
             on_denied: global.identity_on_denied,
+            context_keys: global.request_context_keys.0.clone(),
         }
     }
 

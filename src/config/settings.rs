@@ -11,8 +11,10 @@ use super::choices::{
     SslMode, SyslogFacility, TimeoutAction, Tls13Suites, TlsNegotiation, TlsProtocols, Workers,
 };
 use super::ciphers::{CipherList, Curves};
+use super::context_keys::ContextKeyList;
 use super::iam::AllDenied;
 use super::ldap_text::LdapText;
+use super::name_template::NameTemplate;
 use super::peers::PeerId;
 use super::setting::Effect::{Active, NoEffect};
 use super::setting::{Change, Row, default_of, settings};
@@ -320,4 +322,11 @@ settings! {
          transport=password or transport=oauthbearer.";
     auth_claims_file: Text = "", Reload, Active,
         "File of maps from the claims of tokens to roles, for map= of [issuers] and of rules with jwt.";
+    application_name_template: NameTemplate = "", Reload, Active,
+        "What servers are told as clients' application_name, 63 bytes at the most: %a the client's own, %p \
+         its principal (shortened) or user, %s its session, %u its user, %d its database, %r its address, \
+         %% a percent sign; nothing: its own. Counts from the next login on.";
+    request_context_keys: ContextKeyList = "", Reload, Active,
+        "Keys of the context of clients' requests (traceparent, x-amzn-trace-id) that are taken from startup \
+         parameters, from comments of SQLCommenter and from SET pgweir.context; nothing: none is looked for.";
 }

@@ -1,9 +1,11 @@
 //! What the login plane hands to a worker, once per connection. The socket, its TLS session and its guard
 //! travel beside these values, in `io::Channel`: the core never sees them.
 
+use super::conn::ShownName;
 use super::pool::PoolShare;
 use crate::base::{About, Address, Micros, Proof};
 use crate::config::ClientRules;
+use crate::wire::request_context::RequestContext;
 use crate::wire::startup::Replication;
 use crate::wire::{ParamMask, ParamSet};
 use std::sync::Arc;
@@ -88,6 +90,10 @@ pub struct ClientLogin {
     pub params: ParamSet,
     /// Those that it has asked for; the others follow the servers that it is lent.
     pub asked: ParamMask,
+    /// Its names, where servers know it by another one than it does: `params` has that, the welcome its own.
+    pub shown_name: Option<Box<ShownName>>,
+    /// What its StartupMessage says of the request that it works for.
+    pub context: Option<Box<RequestContext>>,
     /// The rules in force for it.
     pub rules: ClientRules,
     /// How long its login has taken, from accept to the welcome.

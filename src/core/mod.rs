@@ -37,6 +37,7 @@ pub use admin::{
 };
 pub use bounds::Bounds;
 pub use conn::DenyReason;
+pub use conn::ShownName;
 pub use load::ServerLoad;
 pub use login_handoff::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};
 pub use moved_server::MovedServer;

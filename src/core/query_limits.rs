@@ -118,7 +118,8 @@ impl Core {
         client.request.canceled_at = now;
         let client = &self.clients[id];
         if self.pools[client.pool].rules.log_pooler_errors && !client.identity.internal {
-            let name = limit.name();
+            let mut name = limit.name().to_owned();
+            client.context().for_each(|(key, value)| name += &format!(", {key}={value}"));
             log_about!(warn, client.identity.about(), "query is canceled: {name}");
         }
         let (stand, socket_id) = (client.stand, client.identity.socket_id);

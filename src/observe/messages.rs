@@ -193,7 +193,7 @@ fn of_the_process() -> Vec<Section> {
             "Warnings of the configuration",
             "The configuration is in force all the same: WARNING lines of the log, `warning:` of `--check`.",
             "",
-            config::CONFIG_WARNINGS,
+            config::CONFIG_WARNINGS.iter().chain(query_limits::NAMING),
         ),
         section(
             "Warnings of hba and ident files",

@@ -11,6 +11,7 @@ mod fault;
 mod frame;
 pub mod frontend;
 mod params;
+pub mod request_context;
 pub mod sqlstate;
 pub mod startup;
 pub mod tags;

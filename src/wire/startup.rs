@@ -9,6 +9,7 @@
 pub use write::{write_cancel_request, write_ssl_request, write_startup};
 mod write;
 
+use super::request_context::{ContextKeys, RequestContext};
 use super::{Fault, TrackedNames, cstr, encode, tags};
 use crate::base::limits;
 use std::borrow::Cow;
@@ -170,6 +171,8 @@ pub struct Startup {
     pub tracked: Vec<(usize, String)>,
     /// `options` as it came, for replication clients only: theirs is passed on unread.
     pub options: Option<String>,
+    /// What it says of the request that it works for.
+    pub context: RequestContext,
     /// Names of the protocol options (`_pq_.…`) that we do not know, each with its zero byte, as
     /// NegotiateProtocolVersion tells them.
     pub unknown_options: Vec<u8>,
@@ -187,6 +190,17 @@ impl IgnoredNames<'_> {
     }
 }
 
+/// Which startup parameters are accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted<'a> {
+    /// Those that are tracked.
+    pub names: &'a TrackedNames,
+    /// Those that are dropped.
+    pub ignored: IgnoredNames<'a>,
+    /// Those that carry a request's context; `None`: none does.
+    pub context_keys: Option<&'a ContextKeys>,
+}
+
 impl Startup {
     /// Reads the payload of a StartupMessage of protocol 3.`minor`.
     ///
@@ -200,6 +214,14 @@ impl Startup {
         names: &TrackedNames,
         ignored: IgnoredNames<'_>,
     ) -> Result<Self, Fault> {
+        Self::read_in_context(minor, payload, &Accepted { names, ignored, context_keys: None })
+    }
+
+    /// The same, with parameters of a request's context among those that are accepted.
+    ///
+    /// # Errors
+    /// As [`Startup::read`].
+    pub fn read_in_context(minor: u16, payload: &[u8], accepted: &Accepted<'_>) -> Result<Self, Fault> {
         let mut startup = Self { minor, ..Self::default() };
         let mut input = payload;
         loop {
@@ -210,19 +232,14 @@ impl Startup {
             }
             let (key, rest) = cstr::split(input).ok_or(Fault::StartupUnterminated)?;
             let (value, rest) = cstr::split(rest).ok_or(Fault::StartupUnterminated)?;
-            startup.take(key, value, names, ignored)?;
+            startup.take(key, value, accepted)?;
             input = rest;
         }
-        startup.finish(names, ignored)
+        startup.finish(accepted)
     }
 
-    fn take(
-        &mut self,
-        key: &[u8],
-        value: &[u8],
-        names: &TrackedNames,
-        ignored: IgnoredNames<'_>,
-    ) -> Result<(), Fault> {
+    fn take(&mut self, key: &[u8], value: &[u8], accepted: &Accepted<'_>) -> Result<(), Fault> {
+        let Accepted { names, ignored, .. } = *accepted;
         let key = text(key);
         match &*key {
             "user" => put(&mut self.user, name(value)?),
@@ -231,6 +248,7 @@ impl Startup {
             "options" => put(self.options.get_or_insert_default(), &text(value)),
             key => match names.position(key) {
                 Some(position) => self.track(position, &text(value)),
+                None if self.takes_context(key, &text(value), accepted) => {}
                 None if ignored.has(key) => {}
                 None if key.starts_with("_pq_.") => encode::cstr(&mut self.unknown_options, key.as_bytes()),
                 None => return Err(Fault::UnsupportedParameter { name: key.to_owned() }),
@@ -247,7 +265,11 @@ impl Startup {
         }
     }
 
-    fn finish(mut self, names: &TrackedNames, ignored: IgnoredNames<'_>) -> Result<Self, Fault> {
+    fn takes_context(&mut self, key: &str, value: &str, accepted: &Accepted<'_>) -> bool {
+        accepted.context_keys.is_some_and(|keys| self.context.take_parameter(keys, key, value))
+    }
+
+    fn finish(mut self, accepted: &Accepted<'_>) -> Result<Self, Fault> {
         if self.user.is_empty() {
             return Err(Fault::NoUser);
         }
@@ -266,18 +288,14 @@ impl Startup {
         if self.replication == Replication::No
             && let Some(options) = self.options.take()
         {
-            self.take_options(&options, names, ignored)?;
+            self.take_options(&options, accepted)?;
         }
         Ok(self)
     }
 
     /// `-c key=value`, `-ckey=value`, `--key=value`, with blanks and backslashes escaped by a backslash.
-    fn take_options(
-        &mut self,
-        options: &str,
-        names: &TrackedNames,
-        ignored: IgnoredNames<'_>,
-    ) -> Result<(), Fault> {
+    fn take_options(&mut self, options: &str, accepted: &Accepted<'_>) -> Result<(), Fault> {
+        let Accepted { names, ignored, .. } = *accepted;
         let lenient = ignored.has("options");
         let mut words = Words(options);
         while let Some(word) = words.next() {
@@ -295,6 +313,7 @@ impl Startup {
             let key = underscored(key);
             match names.position(&key) {
                 Some(position) => self.track(position, value),
+                None if self.takes_context(&key, value, accepted) => {}
                 None if lenient || ignored.has(&key) => {}
                 None => return Err(Fault::UnsupportedParameterInOptions { name: key.into_owned() }),
             }

@@ -138,6 +138,8 @@ impl Plant {
             params: self.names.empty_set(),
             asked: ParamMask::default(),
             rules,
+            shown_name: None,
+            context: None,
             login_time: Micros(0),
             welcome: Box::default(),
         };

@@ -141,6 +141,8 @@ impl Rig {
             params,
             asked: ParamMask::default(),
             rules,
+            shown_name: None,
+            context: None,
             login_time: Micros(0),
             welcome: Box::default(),
         };

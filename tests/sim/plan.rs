@@ -399,6 +399,7 @@ pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
         on_denied: OnDenied::Drain,
         session_state: *later.pick(&[SessionState::Pgbouncer, SessionState::Follow]),
         timeout_action: TimeoutAction::Close,
+        context_keys: None,
     }
 }
 

@@ -6,14 +6,14 @@ use super::{LoginAttempt, Stage, gone};
 use crate::base::WorkerId;
 use crate::clients::clients::{Clients, ConsoleLogin, Rights};
 use crate::clients::greet::LoginEnd;
-use crate::clients::login_reply::{WelcomeWords, own_params};
+use crate::clients::login_reply::{WelcomeWords, host_text, own_params};
 use crate::clients::stream::ClientStream;
-use crate::config::{ClientRules, Settings};
+use crate::config::{ClientRules, Database, NameTemplate, NameWords, Settings};
 use crate::control::{Admission, PoolEntry};
-use crate::core::{ClientIdentity, ClientLogin};
+use crate::core::{ClientIdentity, ClientLogin, ShownName};
 use crate::io::Guard;
-use crate::wire::Fault;
 use crate::wire::startup::Startup;
+use crate::wire::{Fault, ParamSet};
 use crate::worker::Mail;
 use std::sync::Arc;
 
@@ -32,6 +32,12 @@ pub(super) struct Allowed<'a> {
     pub(super) rules: ClientRules,
     /// Its place below the limits.
     pub(super) admission: Admission,
+}
+
+/// The template in force for clients of an entry; `None`: they are called as they call themselves.
+fn name_template(settings: &Settings, database: &Database) -> Option<NameTemplate> {
+    let own = database.application_name_template.as_ref();
+    Some(own.unwrap_or(&settings.application_name_template)).filter(|template| !template.is_plain()).cloned()
 }
 
 impl LoginAttempt {
@@ -58,8 +64,11 @@ impl LoginAttempt {
             }
             () = tokio::time::sleep(query_timeout) => return Err(Fault::QueryTimeoutWaiting.into()),
         };
-        let add_host = settings.application_name_add_host.then_some(&self.remote);
+        let template = name_template(settings, &entry.config.load());
+        let adds_host = settings.application_name_add_host && template.is_none();
+        let add_host = adds_host.then_some(&self.remote);
         let (params, asked) = own_params(&clients.plane.names, &welcome.params, startup, add_host);
+        let shown_name = template.and_then(|template| self.shown_name(clients, &template, &params));
         let here = self.home.filter(|_| stream.is_on_loop());
         let worker =
             here.map_or_else(|| clients.plane.least_loaded_worker(), |here| clients.plane.near_worker(here));
@@ -82,16 +91,44 @@ impl LoginAttempt {
         if entry.is_removed() {
             return Err(Fault::DatabaseRemoved.into()); // no worker would ever hear of its pool again
         }
+        let (params, asked) = match &shown_name {
+            Some(name) => {
+                (params.with(name.position(), Arc::clone(name.shown())), asked.with(name.position()))
+            }
+            None => (params, asked),
+        };
         let login = ClientLogin {
             identity: self.identity(stream),
             pool: entry.share.clone(),
             params,
             asked,
+            shown_name,
+            context: Some(&startup.context).filter(|all| !all.is_empty()).map(|all| Box::new(all.clone())),
             rules,
             login_time: clients.plane.now().since(self.arrived),
             welcome: welcome.into(),
         };
         Ok(Handover { worker, login, guard: Box::new((admission, key, counted)) })
+    }
+
+    /// What servers are to call it, where they report names at all.
+    fn shown_name(
+        &self,
+        clients: &Clients,
+        template: &NameTemplate,
+        params: &ParamSet,
+    ) -> Option<Box<ShownName>> {
+        let position = clients.plane.names.position("application_name")?;
+        let own = Arc::clone(params.value(position)?);
+        let principal = self.proof.principal.as_ref().map_or(&*self.user, |principal| &principal.name);
+        let words = NameWords {
+            principal,
+            session: clients.plane.session_id(self.id),
+            user: &self.user,
+            database: &self.database,
+            remote: &host_text(&self.remote),
+        };
+        Some(Box::new(ShownName::new(template.fill(&words), position, own)))
     }
 
     /// The pool that is to serve it.

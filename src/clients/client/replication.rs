@@ -94,6 +94,8 @@ impl LoginAttempt {
             params: offer.welcome.params.clone(),
             asked: ParamMask::default(), // its server was opened with what it has asked for
             rules,
+            shown_name: None,
+            context: None,
             login_time: plane.now().since(self.arrived),
             welcome: welcome.into(),
         };

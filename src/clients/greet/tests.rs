@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::clients::stream::Socket;
+use crate::wire::TrackedNames;
+use crate::wire::startup::IgnoredNames;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -43,8 +45,9 @@ async fn greet_with(
 ) -> (ClientStream, Result<Greeting, LoginEnd>) {
     let mut stream = ClientStream::new(Socket::Unix(ours));
     let names = TrackedNames::new([]);
-    let (ignored, handshakes) = (IgnoredNames(&[]), Handshakes::default());
-    let rules = GreetRules { tls, handshakes: &handshakes, tls_required, names: &names, ignored };
+    let handshakes = Handshakes::default();
+    let accepted = Accepted { names: &names, ignored: IgnoredNames(&[]), context_keys: None };
+    let rules = GreetRules { tls, handshakes: &handshakes, tls_required, accepted };
     let greeting = greet(&mut stream, &rules).await;
     assert_eq!(handshakes.counts(), [u64::from(stream.is_tls()), 0]);
     (stream, greeting)

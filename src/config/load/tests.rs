@@ -222,6 +222,17 @@ fn an_entry_whose_auth_dbname_is_the_console_is_warned_about() {
 }
 
 #[test]
+fn who_names_clients_in_two_ways_is_told_which_counts() {
+    let text =
+        "[databases]\na =\nb = application_name_template=%a\n[pgbouncer]\napplication_name_add_host = 1\n";
+    assert_eq!(valid(text).warnings, [""; 0]);
+    assert_eq!(
+        valid(&format!("{text}application_name_template = %a@%r\n")).warnings,
+        ["database \"a\": application_name_add_host has no effect with application_name_template"]
+    );
+}
+
+#[test]
 fn an_entry_that_nobody_can_reach_by_tcp_is_warned_about() {
     let text = "[databases]\na = client_tls_required=1\nb = client_tls_required=0\n[pgbouncer]\n";
     let snapshot = valid(text);

@@ -77,7 +77,7 @@ impl Core {
         let kind = |client: &Client| ClientKind {
             identity: Arc::clone(&client.identity),
             state: client.state(),
-            application_name: self.application_name(&client.params.values),
+            application_name: self.clients_own_name(client),
         };
         let kinds = clients.filter(|client| !client.identity.internal).map(kind).collect();
         Answer::ClientKinds(kinds, (next < all).then_some(next))
@@ -322,6 +322,12 @@ impl Core {
         self.look_for_rest(id, net);
     }
 
+    /// What a client calls itself, whatever its servers call it.
+    fn clients_own_name(&self, client: &Client) -> Arc<str> {
+        let by_itself = client.shown_name.as_ref().map(|name| Arc::clone(name.own()));
+        by_itself.unwrap_or_else(|| self.application_name(&client.params.values))
+    }
+
     fn application_name(&self, params: &ParamSet) -> Arc<str> {
         let position = self.names.position("application_name");
         position.and_then(|at| params.value(at)).cloned().unwrap_or_else(|| "".into())
@@ -337,7 +343,7 @@ impl Core {
                 _ => Micros(0),
             },
             link: client.link().map(|server| self.servers[server].identity.socket_id),
-            application_name: self.application_name(&client.params.values),
+            application_name: self.clients_own_name(client),
             prepared_statements: client.statements.as_ref().map_or(0, |all| all.count()),
             transaction_at: client.request.in_xact.then_some(client.request.xact_began_at),
             ending: client.tenure.end().map(EndCause::word),

@@ -1,8 +1,10 @@
 //! One client of this worker: where it stands, since when, and what it has named. A few
 //! hundred bytes while idle.
 
+use super::client_context::ClientContext;
 use super::client_params::ClientParams;
 use super::flow_control::{Hold, Partial};
+use super::shown_name::ShownName;
 use super::tally::Tally;
 use super::tenure::Tenure;
 use crate::base::{Micros, ServerId};
@@ -112,6 +114,10 @@ pub(in crate::core) struct Client {
     pub statements: Option<Box<ClientStatements>>,
     /// While the audit log is on.
     pub tally: Option<Box<Tally>>,
+    /// Where servers know it by another name than it does.
+    pub shown_name: Option<Box<ShownName>>,
+    /// What the requests are that it works for, where anybody asks.
+    pub context: Option<Box<ClientContext>>,
 }
 
 impl Client {
@@ -141,7 +147,16 @@ impl Client {
             joined_at: now,
             statements: None,
             tally: None,
+            shown_name: login.shown_name,
+            context: login.context.map(|context| Box::new(ClientContext::new(*context))),
         }
+    }
+
+    /// What is known of the request that it works for: keys of `request_context_keys` with their values, as
+    /// they are at the end of a transaction those of that transaction. Each is printable, and bounded by
+    /// `limits::CONTEXT_VALUE_BYTES_MAX`.
+    pub(crate) fn context(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.context.iter().flat_map(|context| context.iter())
     }
 
     /// Its state as SHOW names it.

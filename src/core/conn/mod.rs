@@ -4,11 +4,13 @@
 //! States with one door each. Never decides who gets which server.
 
 mod client;
+mod client_context;
 mod client_params;
 mod close_reason;
 mod flow_control;
 mod server;
 mod session_sql;
+mod shown_name;
 mod tally;
 mod tenure;
 
@@ -16,5 +18,7 @@ pub(in crate::core) use client::{Canceled, Client, Stand};
 pub(in crate::core) use close_reason::{CloseReason, Leave};
 pub(in crate::core) use flow_control::{FlowControl, Hold, Partial, Reason};
 pub(in crate::core) use server::{Debt, IDLE, Phase, Server, Task};
+pub(in crate::core) use session_sql::Sets;
+pub use shown_name::ShownName;
 pub use tenure::DenyReason;
 pub(in crate::core) use tenure::{EndCause, Tenure};

@@ -25,7 +25,22 @@ pub(super) const ENCODING: &str = "client_encoding";
 #[derive(Debug, Default)]
 pub(in crate::core) struct Sets(Vec<(Box<str>, Box<str>)>);
 
+/// The parameter that tells whom a session works for.
+const NAME: &str = "application_name";
+
 impl Sets {
+    /// An `application_name` alone.
+    pub(in crate::core) fn of_name(name: &str) -> Self {
+        let mut sets = Self::default();
+        sets.push(NAME, name);
+        sets
+    }
+
+    /// Whether there is an `application_name`, and nothing else.
+    pub(in crate::core) fn are_of_name(&self) -> bool {
+        matches!(&self.0[..], [(name, _)] if &**name == NAME)
+    }
+
     pub(super) fn push(&mut self, name: &str, value: &str) {
         self.0.push((name.into(), value.into()));
     }

@@ -66,12 +66,21 @@ impl Core {
         }
         self.pools[client.pool].counters.server_assignment_count += 1;
         let tell = |name: &str, value: &str| tell_parameter(id, name, value, net);
-        let Some(sets) = server.differences(&mut client.params, &self.names, tell) else {
+        let mut sets = server.differences(&mut client.params, &self.names, tell);
+        if let Some(name) = &mut client.shown_name {
+            // A name alone needs no answer before what the client says.
+            name.is_due = sets.take_if(|sets| sets.are_of_name()).is_some();
+            if !name.is_due {
+                name.is_told();
+            }
+        }
+        let Some(sets) = sets else {
             server.enter(Phase::Linked(id));
             if !client.hold.is_free() {
                 return Got::Waits;
             }
             client.stand = Stand::Linked(server_id);
+            self.tell_name(id, server_id, net);
             return Got::Linked(server_id);
         };
         let about = server.identity.about();

@@ -174,11 +174,13 @@ impl Core {
         let client = &mut self.clients[id];
         client.stand = Stand::Linked(server_id);
         if self.now < server.authorization.hard_at {
+            self.tell_name(id, server_id, net);
             return true;
         }
         // One that is in the middle of a message to this client (a notice, say) cannot be parted from it.
         let Some(reason) = server.close_reason.or_else(|| self.too_old(server)).filter(|_| server.is_clean())
         else {
+            self.tell_name(id, server_id, net);
             return true;
         };
         self.take_back(id, server_id, reason, net);

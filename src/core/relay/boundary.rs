@@ -56,7 +56,10 @@ impl Core {
                 let fault = Fault::StatementModeTransaction;
                 self.disconnect(client_id, &Leave::Fault(fault), net);
             }
-            PoolMode::Session => self.close_session_if_due(id, idle, net),
+            PoolMode::Session => {
+                self.tell_name_again(client_id, id, net);
+                self.close_session_if_due(id, idle, net);
+            }
             PoolMode::Transaction | PoolMode::Statement if self.servers[id].is_clean() => {
                 self.unlink(id, client_id, net);
             }

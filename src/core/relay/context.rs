@@ -13,6 +13,8 @@ pub(in crate::core) struct Relay<'a, N, I> {
     pub net: &'a mut N,
     pub id: I,
     pub walk: Walk<'a>,
+    /// Behind the name of the Parse at hand this stands, and not what the client has said.
+    pub instead: Option<Vec<u8>>,
 }
 
 impl<'a, N: Net, I> Relay<'a, N, I> {
@@ -20,7 +22,7 @@ impl<'a, N: Net, I> Relay<'a, N, I> {
     #[inline]
     pub(in crate::core) fn new(core: &'a mut Core, id: I, input: &'a [u8], net: &'a mut N) -> Self {
         let walk = Walk::new(input, core.bounds);
-        Self { core, net, id, walk }
+        Self { core, net, id, walk, instead: None }
     }
 }
 

@@ -109,7 +109,10 @@ impl Core {
             return false;
         }
         server.params = after;
-        if let Phase::Linked(client) = server.phase {
+        if let Phase::Linked(client) = server.phase
+            && !self.note_name(client, id, position)
+        {
+            let server = &self.servers[id];
             let params = &mut self.clients[client].params;
             params.changed(position, &before, &server.params, &server.params_at_login);
         }
@@ -186,7 +189,15 @@ impl<N: Net> Relay<'_, N, ServerId> {
         let fate = match header.tag {
             tag::READY_FOR_QUERY => return self.ready_frame(header),
             tag::DATA_ROW | tag::COPY_DATA => Fate::Forward,
+            tag::ERROR_RESPONSE if server.expected.is_naming() => {
+                server.task_failed = true;
+                Fate::Swallow
+            }
+            tag::PARAMETER_STATUS if self.is_of_shown_name(client, header) => {
+                return self.name_frame(client, header);
+            }
             tag::ERROR_RESPONSE => {
+                let server = &mut self.core.servers[self.id];
                 server.has_answered = true;
                 let statements = &mut server.statements;
                 let mut undone = false;
@@ -199,7 +210,7 @@ impl<N: Net> Relay<'_, N, ServerId> {
                 Fate::Forward
             }
             tag::COPY_IN_RESPONSE | tag::COPY_BOTH_RESPONSE => {
-                server.expected.copy_began();
+                self.core.servers[self.id].expected.copy_began();
                 Fate::Forward
             }
             tag::COMMAND_COMPLETE => {
@@ -208,7 +219,7 @@ impl<N: Net> Relay<'_, N, ServerId> {
                 }
                 self.core.servers[self.id].expected.answered(header.tag)
             }
-            other => server.expected.answered(other),
+            other => self.core.servers[self.id].expected.answered(other),
         };
         let have = self.walk.rest().len().min(header.frame_bytes);
         let server = &mut self.core.servers[self.id];
@@ -224,6 +235,23 @@ impl<N: Net> Relay<'_, N, ServerId> {
             }
         }
         self.send_fakes(client);
+        Step::Next
+    }
+
+    /// Whether a report is of a name that the client did not give itself.
+    fn is_of_shown_name(&self, client: ClientId, header: FrameHeader) -> bool {
+        let Some(name) = &self.core.clients[client].shown_name else { return false };
+        let reported = backend::parameter_name(self.walk.payload(header));
+        reported.and_then(|reported| self.core.names.position(reported)) == Some(name.position())
+    }
+
+    /// In place of such a report the client hears of its own name, unless it is we who have set it.
+    fn name_frame(&mut self, client: ClientId, header: FrameHeader) -> Step {
+        self.flush();
+        if !self.core.servers[self.id].expected.is_naming() {
+            self.core.report_own_name(client, self.net);
+        }
+        self.skip_frame(header);
         Step::Next
     }
 
@@ -247,10 +275,20 @@ impl<N: Net> Relay<'_, N, ServerId> {
         server.status = status;
         server.has_answered = true;
         server.has_unread = self.walk.rest().len() > header.frame_bytes;
+        let is_naming = server.expected.is_naming();
         let statements = &mut server.statements;
         server.expected.ready(|expect| {
             Core::undo(statements, expect);
         });
+        if is_naming {
+            self.flush();
+            self.skip_frame(header);
+            self.core.name_told(self.id);
+            if let Some(client) = self.core.servers[self.id].link() {
+                self.send_fakes(client);
+            }
+            return Step::Next;
+        }
         if self.core.is_refused_block(self.id) {
             // The client must not take the block for begun: the refusal comes in this message's place.
             self.flush();

@@ -29,6 +29,8 @@ pub(in crate::core) enum Expect {
     Simple,
     /// All of a function call, to its ReadyForQuery.
     Function,
+    /// All that answers the client's name, which we have set, to its ReadyForQuery: the client sees nothing.
+    Name,
     /// Not an answer: the place in the stream where the client ended its COPY data.
     CopyEnd,
     /// Nothing any more: what stood here was amid COPY data, or their end.

@@ -85,6 +85,12 @@ impl Expected {
         self.queue.is_empty()
     }
 
+    /// What comes answers a client's name, which we have set.
+    #[inline]
+    pub(crate) fn is_naming(&self) -> bool {
+        matches!(self.queue.front(), Some(Expect::Name))
+    }
+
     /// How many answers are owed.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -97,7 +103,9 @@ impl Expected {
         let fake =
             |expect: &&Expect| matches!(expect, Expect::ParseFake(_) | Expect::CloseFake | Expect::Gone);
         let last_sent = self.queue.iter().rev().find(|expect| !fake(expect));
-        last_sent.is_some_and(|last| !matches!(last, Expect::Sync | Expect::Simple | Expect::Function))
+        let asks =
+            |last: &Expect| matches!(last, Expect::Sync | Expect::Simple | Expect::Function | Expect::Name);
+        last_sent.is_some_and(|last| !asks(last))
     }
 
     /// What was sent last may make the session forget its statements. It lasts until all is answered: before
@@ -271,6 +279,7 @@ impl Expected {
             return self.closed_early();
         }
         let fate = match (front, tag) {
+            (Expect::Name, server::COMMAND_COMPLETE) => return Fate::Swallow,
             (Expect::ParseOurs(_), server::PARSE_COMPLETE)
             | (Expect::CloseOurs(_), server::CLOSE_COMPLETE) => Fate::Swallow,
             (Expect::Parse(_), server::PARSE_COMPLETE)
@@ -331,7 +340,7 @@ impl Expected {
             };
         }
         match self.queue.front() {
-            None | Some(Expect::Sync | Expect::Simple | Expect::Function) => return,
+            None | Some(Expect::Sync | Expect::Simple | Expect::Function | Expect::Name) => return,
             Some(_) => {}
         }
         let sync = self.queue.iter().position(|expect| matches!(expect, Expect::Sync));
@@ -343,7 +352,9 @@ impl Expected {
     /// are given to `undo`, the last one first.
     #[inline]
     pub(crate) fn ready(&mut self, undo: impl FnMut(Expect)) {
-        let asks = |expect: &Expect| matches!(expect, Expect::Sync | Expect::Simple | Expect::Function);
+        let asks = |expect: &Expect| {
+            matches!(expect, Expect::Sync | Expect::Simple | Expect::Function | Expect::Name)
+        };
         let asked_at = self.queue.iter().position(asks).unwrap_or(self.queue.len());
         if asked_at > 0 {
             self.take_back(asked_at, undo);

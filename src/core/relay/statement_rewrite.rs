@@ -163,7 +163,8 @@ impl<N: Net> Relay<'_, N, ClientId> {
             return Step::Next;
         }
         self.audit_frame(header);
-        let rest = &self.walk.payload(header)[name.len() + 1..];
+        let instead = self.instead.take();
+        let rest = instead.as_deref().unwrap_or(&self.walk.payload(header)[name.len() + 1..]);
         let statement = match self.name_statement(name, rest) {
             Ok(statement) => statement,
             Err(fault) => return self.refuse(fault),

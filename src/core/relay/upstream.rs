@@ -37,7 +37,7 @@ impl Core {
     }
 
     /// Whether named statements of this client are shared over servers.
-    fn shares_statements(&self, id: ClientId) -> bool {
+    pub(super) fn shares_statements(&self, id: ClientId) -> bool {
         let rules = &self.pools[self.clients[id].pool].rules;
         rules.mode != PoolMode::Session && rules.max_prepared_statements > 0
     }
@@ -57,6 +57,9 @@ impl Core {
         if is_first {
             client.request.in_xact = true;
             client.request.xact_began_at = now;
+            if let Some(context) = &mut client.context {
+                context.begin();
+            }
             counters.xact_count += 1;
             if let Stand::Linked(server) = client.stand {
                 self.count_age(server);
@@ -171,7 +174,6 @@ impl<N: Net> Relay<'_, N, ClientId> {
 
     /// One frame: decides what it needs, has it sent, dropped or rewritten.
     fn frame(&mut self, header: FrameHeader) -> Step {
-        let now = self.core.now;
         let client = &mut self.core.clients[self.id];
         if client.canceled.is_next() && header.tag == tag::FLUSH {
             client.canceled = Canceled::No; // it asks for nothing, so there is nothing to cancel
@@ -179,6 +181,18 @@ impl<N: Net> Relay<'_, N, ClientId> {
         if client.canceled != Canceled::No {
             return self.answer_canceled(header);
         }
+        if matches!(header.tag, tag::QUERY | tag::PARSE)
+            && self.core.pools[client.pool].rules.context_keys.is_some()
+        {
+            return self.frame_in_context(header);
+        }
+        self.routed_frame(header)
+    }
+
+    /// One frame of a client that waits for no answer of ours.
+    #[inline]
+    pub(super) fn routed_frame(&mut self, header: FrameHeader) -> Step {
+        let now = self.core.now;
         let client = &self.core.clients[self.id];
         match header.tag {
             tag::TERMINATE => {

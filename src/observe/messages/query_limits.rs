@@ -1,13 +1,20 @@
-//! Limits on queries and transactions: what the log tells of those that are over.
+//! Limits on queries and transactions, and names of clients: what the log tells of them.
 
-use super::{Message, NONE, warning};
+use super::{Message, NONE, text, warning};
 
 /// What the log tells where a limit has cancelled a query.
 pub(super) const QUERY_LIMITS: &[Message] = &[warning(
-    "query is canceled: {limit}",
+    "query is canceled: {limit and context}",
     "A client's query, or its wait for a server, has taken longer than `query_timeout` or \
      `transaction_timeout` (or the `client_…` of these, or what its mapping says) \
      allows, and `timeout_action=cancel` is in force: PostgreSQL is told to cancel it, the client gets \
      57014, and its session goes on.",
     NONE,
+)];
+
+/// What is doubted of names.
+pub(super) const NAMING: &[Message] = &[text(
+    "application_name_add_host has no effect with application_name_template",
+    "Both say what clients are called at the server; the template does.",
+    "Put `%r` into the template, and unset `application_name_add_host`.",
 )];

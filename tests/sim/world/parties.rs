@@ -54,6 +54,8 @@ pub fn client_login(
         asked: asked_for(&params),
         params,
         rules,
+        shown_name: None,
+        context: None,
         login_time: Micros(0),
         welcome: Box::default(),
     }

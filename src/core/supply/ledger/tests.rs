@@ -47,6 +47,7 @@ pub(in crate::core) fn rules() -> PoolRules {
         on_expired: OnExpired::Drain,
         expiry_grace: Micros(0),
         on_denied: OnDenied::Drain,
+        context_keys: None,
     }
 }
 
