@@ -2,6 +2,7 @@
 //! the answers owed, and prepared statements that live on whichever server is at hand.
 
 mod boundary;
+mod canceled;
 mod context;
 mod downstream;
 mod draining;

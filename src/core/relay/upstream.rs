@@ -14,7 +14,7 @@ use crate::core::net::Net;
 use crate::core::pool::Got;
 use crate::core::worker_core::Core;
 use crate::wire::tags::client as tag;
-use crate::wire::{Fault, FrameHeader, encode, frontend, sqlstate};
+use crate::wire::{Fault, FrameHeader, frontend};
 
 impl Core {
     /// See [`Core::received`].
@@ -382,33 +382,5 @@ impl<N: Net> Relay<'_, N, ClientId> {
         self.core.just_sent_to = Some(server);
         self.net.forward(Peer::Server(server), self.walk.run.clone());
         self.walk.run.start = self.walk.run.end;
-    }
-
-    /// The request of a client whose waiting was cancelled: answered as PostgreSQL answers a cancelled query,
-    /// without ever having reached a server.
-    fn answer_canceled(&mut self, header: FrameHeader) -> Step {
-        let client = &mut self.core.clients[self.id];
-        if client.link().is_some_and(|server| self.core.servers[server].is_midway()) {
-            // The answer would become a part of the message that the client has half of:
-            // see `Core::message_over`.
-            client.hold.add(Reason::Waiting, Peer::Client(self.id), self.net);
-            return Step::Later;
-        }
-        let (mut answer, text) = (Vec::new(), client.canceled.text());
-        if client.canceled.is_next() {
-            encode::error(&mut answer, encode::Severity::Error, sqlstate::QUERY_CANCELED, text);
-            client.canceled = Canceled::ToSync;
-        }
-        if matches!(header.tag, tag::QUERY | tag::FUNCTION_CALL | tag::SYNC) {
-            encode::ready_for_query(&mut answer, crate::core::conn::IDLE);
-            client.canceled = Canceled::No;
-            client.request.running = false;
-            client.request.in_xact = false;
-        }
-        if !answer.is_empty() {
-            self.net.send(Peer::Client(self.id), &answer);
-        }
-        self.drop_frame(header.frame_bytes);
-        Step::Next
     }
 }
