@@ -13,8 +13,11 @@ pub(super) enum BadWord {
     ZeroByte,
 }
 
+/// A word, and what follows it.
+type Word<'a> = (Zeroizing<String>, &'a [u8]);
+
 /// The word at the front of `input`, without its quotes, and what follows it; `None` at the end.
-pub(super) fn word(input: &[u8]) -> Result<Option<(Zeroizing<String>, &[u8])>, BadWord> {
+pub(super) fn word(input: &[u8]) -> Result<Option<Word<'_>>, BadWord> {
     let is_gap = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'\x0b' || *byte == b',';
     let gap = input.iter().take_while(|byte| is_gap(byte)).count();
     let mut rest = &input[gap..];
