@@ -250,10 +250,6 @@ pub const METRICS_CLIENT_KINDS_MAX: usize = 500;
 /// Clients that a worker looks at in one turn of a scrape: queries wait less than a millisecond for it.
 pub const SCRAPED_CLIENTS_MAX: usize = 4_096;
 
-/// Clients of which a worker looks up in one turn whether they may stay: a regular expression or two for
-/// each, so that queries wait less than some milliseconds for it.
-pub const JUDGED_CLIENTS_MAX: usize = 1_024;
-
 /// Longest file of a cached token of IAM Identity Center: it holds one token and what renews it, some 5 KB.
 pub const SSO_CACHE_BYTES_MAX: usize = 65_536;
 

@@ -96,10 +96,7 @@ impl Console {
             Source::Stats => self.stats(Halves::Both).await,
             Source::StatsTotals => self.stats(Halves::Totals).await,
             Source::StatsAverages => self.stats(Halves::Averages).await,
-            Source::Totals => {
-                let figures = self.status.figures().await;
-                show_stats::totals(&figures, &self.status.window(), self.status.plane.now())
-            }
+            Source::Totals => self.totals().await,
             Source::Iam => {
                 let (views, now) = self.status.iam().await;
                 show_iam::iam(&views, now)
@@ -116,6 +113,11 @@ impl Console {
             }
         };
         Ok(rows.into_bytes())
+    }
+
+    async fn totals(&self) -> Rows {
+        let figures = self.status.figures().await;
+        show_stats::totals(&figures, &self.status.window(), self.status.plane.now())
     }
 
     async fn stats(&self, halves: Halves) -> Rows {

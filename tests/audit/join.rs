@@ -2,8 +2,9 @@
 //! docs/audit.md.
 
 use crate::common::raw::Raw;
-use crate::common::{postgres, programs, wait_until};
+use crate::common::{Postgres, postgres, programs, wait_until};
 use crate::lines::{audited, file, hold_to_schema, of, text};
+use std::path::Path;
 use std::process::Command;
 
 /// Tenants: a database each, half of them with session pooling.
@@ -36,6 +37,27 @@ fn work(port: u16, tenant: usize, client: usize) {
     }
 }
 
+/// Both logs as tables of a database: `audit`, and `pg_log_lines` of those lines that have a duration.
+fn load(postgres: &Postgres, audit: &Path, scratch: &Path) {
+    let copy = |from: &Path, table: &str| {
+        let from = from.display();
+        let form = "(format csv, quote e'\\x01', delimiter e'\\x02')";
+        postgres.psql("postgres", &format!("\\copy {table} from '{from}' with {form}"))
+    };
+    postgres.psql("postgres", &example("tables"));
+    copy(audit, "audit");
+    let log = std::fs::read(postgres.socket_directory().join("log")).expect("is there");
+    let ours: String = String::from_utf8_lossy(&log)
+        .lines()
+        .filter(|line| line.contains("|LOG:  duration: "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let of_log = scratch.join("postgres.log");
+    std::fs::write(&of_log, ours).expect("the directory is ours");
+    copy(&of_log, "pg_log_lines (line)");
+    postgres.psql("postgres", &example("views"));
+}
+
 #[test]
 fn every_transaction_of_postgresqls_log_is_of_exactly_one_session() {
     let postgres = postgres();
@@ -63,26 +85,7 @@ fn every_transaction_of_postgresqls_log_is_of_exactly_one_session() {
     postgres.psql("postgres", "select pg_reload_conf()");
     hold_to_schema(&file(&pooler));
 
-    let copy = |from: &std::path::Path, table: &str| {
-        let copy = format!(
-            "\\copy {table} from '{}' with (format csv, quote e'\\x01', delimiter e'\\x02')",
-            from.display()
-        );
-        postgres.psql("postgres", &copy)
-    };
-    postgres.psql("postgres", &example("tables"));
-    copy(&file(&pooler), "audit");
-    let log = std::fs::read(postgres.socket_directory().join("log")).expect("is there");
-    let ours: String = String::from_utf8_lossy(&log)
-        .lines()
-        .filter(|line| line.contains("|LOG:  duration: "))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    let of_log = pooler.directory().join("postgres.log");
-    std::fs::write(&of_log, ours).expect("the directory is ours");
-    copy(&of_log, "pg_log_lines (line)");
-    postgres.psql("postgres", &example("views"));
-
+    load(postgres, &file(&pooler), pooler.directory());
     let count = |sql: &str| -> usize { postgres.psql("postgres", sql).parse().expect("a count") };
     let expected = TENANTS * CLIENTS * TRANSACTIONS;
     assert_eq!(count("select count(*) from transactions"), expected);

@@ -61,3 +61,7 @@ pub const DENY_BYTES_MAX: u64 = 16 << 20;
 
 /// Between two looks whether that file has changed.
 pub const DENY_WATCH_MS: u64 = 1_000;
+
+/// Clients of which a worker looks up in one turn whether they may stay: a regular expression or two for
+/// each, so that queries wait less than some milliseconds for it.
+pub const JUDGED_CLIENTS_MAX: usize = 1_024;

@@ -13,7 +13,7 @@ use crate::control::{Admission, PoolEntry};
 use crate::core::{ClientIdentity, ClientLogin, ShownName};
 use crate::io::Guard;
 use crate::wire::startup::Startup;
-use crate::wire::{Fault, ParamSet};
+use crate::wire::{Fault, ParamMask, ParamSet};
 use crate::worker::Mail;
 use std::sync::Arc;
 
@@ -38,6 +38,12 @@ pub(super) struct Allowed<'a> {
 fn name_template(settings: &Settings, database: &Database) -> Option<NameTemplate> {
     let own = database.application_name_template.as_ref();
     Some(own.unwrap_or(&settings.application_name_template)).filter(|template| !template.is_plain()).cloned()
+}
+
+/// The parameters of its servers: its own, but for the name that they are told.
+fn towards_servers(params: ParamSet, asked: ParamMask, shown: Option<&ShownName>) -> (ParamSet, ParamMask) {
+    let Some(name) = shown else { return (params, asked) };
+    (params.with(name.position(), Arc::clone(name.shown())), asked.with(name.position()))
 }
 
 impl LoginAttempt {
@@ -91,12 +97,7 @@ impl LoginAttempt {
         if entry.is_removed() {
             return Err(Fault::DatabaseRemoved.into()); // no worker would ever hear of its pool again
         }
-        let (params, asked) = match &shown_name {
-            Some(name) => {
-                (params.with(name.position(), Arc::clone(name.shown())), asked.with(name.position()))
-            }
-            None => (params, asked),
-        };
+        let (params, asked) = towards_servers(params, asked, shown_name.as_deref());
         let login = ClientLogin {
             identity: self.identity(stream),
             pool: entry.share.clone(),

@@ -5,6 +5,8 @@
 //! answers that we make up belong. Source: PostgreSQL documentation, "Message Flow": "Extended Query",
 //! "Pipelining", "COPY Operations".
 
+mod ready;
+
 use super::expect::{CopyIn, Expect, Fate, Forgetting};
 use crate::wire::tags::server;
 use std::collections::VecDeque;
@@ -221,18 +223,6 @@ impl Expected {
     /// Whether the client's COPY data have somewhere to go: the server takes them, or may be about to.
     pub(crate) fn takes_copy_data(&self) -> bool {
         self.copy == CopyIn::Running || (self.copy == CopyIn::No && !self.queue.is_empty() && !self.skipping)
-    }
-
-    /// Whether a ReadyForQuery comes of what was sent, whatever the client says or does not say. A server
-    /// that takes COPY data waits for their end first, where that has not been sent.
-    pub(crate) fn owes_ready(&self) -> bool {
-        let asks = |expect: &Expect| matches!(expect, Expect::Sync | Expect::Simple | Expect::Function);
-        (self.copy != CopyIn::Running || self.copy_ends > 0) && self.queue.iter().any(asks)
-    }
-
-    /// How many ReadyForQuery still come is not known, now or ever, and none is known to.
-    pub(crate) fn is_lost(&self) -> bool {
-        self.amid == CopySync::Lost && self.queue.is_empty()
     }
 
     /// COPY data go to the server.

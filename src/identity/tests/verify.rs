@@ -65,7 +65,7 @@ fn no_signature_is_no_algorithm() {
 fn the_public_key_is_no_secret_of_hmac() {
     let mint = ed();
     let jwk = mint.signer.jwk("k1");
-    let set = set(&[jwk.clone()]);
+    let set = set(std::slice::from_ref(&jwk));
     for secret in [jwk["x"].to_string().into_bytes(), decoded(&jwk["x"]), set] {
         let header = json!({"alg": "HS256", "typ": "JWT", "kid": "k1"}).to_string();
         let signed = format!("{}.{}", encoded(header), encoded(claims().to_string()));
