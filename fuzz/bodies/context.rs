@@ -10,7 +10,7 @@ const VALUE_BYTES_MAX: usize = 256;
 pub fn run(data: &[u8]) {
     let keys = ContextKeys::read("traceparent,x-amzn-trace-id,a").expect("they are keys").expect("some");
     let mut context = RequestContext::default();
-    context.take_comments(&keys, data, data.len() % 2 == 0);
+    context.take_comments(&keys, data, data.len().is_multiple_of(2));
     if let Some(SetContext::Session(pairs) | SetContext::Local(pairs)) = SetContext::read(data) {
         context.take_pairs(&keys, &pairs);
     }
