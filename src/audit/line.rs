@@ -112,6 +112,13 @@ impl Context {
         line.bare("wait_us", done.wait.0).bare("queries", done.queries);
         line.bare("bytes_in", done.bytes_in).bare("bytes_out", done.bytes_out);
         line.plain("outcome", done.outcome.word());
+        if let Some(said) = &done.context {
+            line.object("context", |context| {
+                for (key, value) in said {
+                    context.text(key, value);
+                }
+            });
+        }
     }
 
     fn statement(&self, line: &mut Object<'_>, sent: &Statement) {

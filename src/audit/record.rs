@@ -1,7 +1,7 @@
 //! What a worker says to the audit log: plain values, made on the path of a query.
 //!
 //! What comes with each transaction is of a fixed size and points to nothing; only what comes once for each
-//! connection, and statements where a setting asks for them, owns memory. Never formats anything: the writer
+//! connection, and statements and contexts of requests where a setting asks for them, owns memory. Never formats anything: the writer
 //! does.
 
 use crate::base::{Address, Micros, Proof};
@@ -78,6 +78,9 @@ pub struct Transaction {
     pub bytes_out: u64,
     /// How it stands.
     pub outcome: Outcome,
+    /// What its client has said of the request that it works for, as (key, value) of
+    /// `request_context_keys`; `None`: nothing. Bounded as `Client::context` is.
+    pub context: Option<Box<[(Box<str>, Box<str>)]>>,
 }
 
 /// What a message asks for.

@@ -194,7 +194,15 @@ fn transaction(client: &Client, server: &Server, now: Micros, outcome: Outcome) 
         bytes_in: totals.bytes_in - before.bytes_in,
         bytes_out: totals.bytes_out - before.bytes_out,
         outcome,
+        context: context(client),
     })
+}
+
+/// What a client has said of its request.
+fn context(client: &Client) -> Option<Box<[(Box<str>, Box<str>)]>> {
+    let mut said = client.context().peekable();
+    said.peek()?;
+    Some(said.map(|(key, value)| (key.into(), value.into())).collect())
 }
 
 impl ClientIdentity {

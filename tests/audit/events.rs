@@ -56,6 +56,23 @@ fn transactions_that_end_in_another_way_are_told_so_and_long_ones_meanwhile() {
 }
 
 #[test]
+fn a_transaction_tells_which_request_it_was_for_and_the_next_one_does_not() {
+    let pooler = audited().set("request_context_keys", "traceparent, x-amzn-trace-id").start();
+    let mut client = pooler.client();
+    client.simple("select 1 /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/");
+    client.simple("select 2");
+    client.simple("set pgweir.context = 'x-amzn-trace-id=Root%3D1-5759e988'");
+    client.simple("select 3");
+    let lines = wait_for(&pooler, "transaction", 3);
+    let traced = "\"context\":{\"traceparent\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"}";
+    assert!(lines[0].contains(traced), "{}", lines[0]);
+    assert!(!lines[1].contains("context"), "{}", lines[1]);
+    let last = lines.last().expect("there are three");
+    assert!(last.contains("\"context\":{\"x-amzn-trace-id\":\"Root=1-5759e988\"}"), "{last}");
+    hold_to_schema(&file(&pooler));
+}
+
+#[test]
 fn refusals_cancels_commands_and_changes_are_told_without_a_secret() {
     let mut pooler = audited()
         .set("auth_type", "md5")
