@@ -25,4 +25,5 @@ pub use output::{Output, Target};
 pub use record::{
     Logout, Outcome, Record, ServerClosed, ServerFacts, Statement, StatementKind, Totals, Transaction, Who,
 };
+pub(crate) use redact::may_hold_secrets;
 pub use ring::{Overflow, Tap};

@@ -34,7 +34,7 @@ pub(super) fn fingerprint(redacted: &str) -> String {
 }
 
 /// Whether literals of a statement may be secrets: they are hidden whatever the setting says.
-pub(super) fn may_hold_secrets(sql: &str) -> bool {
+pub(crate) fn may_hold_secrets(sql: &str) -> bool {
     let folded = sql.to_ascii_lowercase();
     ["password", "secret", "pgp_", "crypt(", "encrypt", "identified"].iter().any(|word| folded.contains(word))
 }

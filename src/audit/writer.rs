@@ -44,6 +44,7 @@ pub(super) struct Writer {
     overflow: Overflow,
     context: Context,
     batch: Batch,
+    /// The number of the next line.
     seq: u64,
     /// Dropped lines that no line has told of.
     untold: u64,
@@ -59,7 +60,7 @@ impl Writer {
             overflow: Overflow::Drop,
             context,
             batch: Batch::default(),
-            seq: 0,
+            seq: 1,
             untold: 0,
             trouble: Trouble::default(),
         }
@@ -107,13 +108,12 @@ impl Writer {
         if self.output.is_some() {
             let now = self.tick();
             self.context.start(&mut self.batch.text, self.seq, now);
-            self.batch.lines += 1;
+            self.count_line();
         }
     }
 
-    /// The number of the next line, and the time.
+    /// The time; lines from now on go by it.
     fn tick(&mut self) -> Micros {
-        self.seq += 1;
         let (now, epoch_us) = self.epoch();
         self.context.epoch_us = epoch_us;
         now
@@ -165,6 +165,7 @@ impl Writer {
         if self.untold > 0 && self.output.is_some() && self.batch.tells == 0 {
             let now = self.tick();
             self.context.dropped(&mut self.batch.text, self.seq, now, self.untold);
+            self.seq += 1;
             (self.batch.tells, self.untold) = (self.untold, 0);
         }
         let mut is_more = false;

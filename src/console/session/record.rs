@@ -6,7 +6,7 @@ use super::super::control::Refused;
 use super::super::grammar::{Order, Shutdown};
 use super::reply::Reply;
 use super::{End, Session};
-use crate::audit::{Event, Logout, Totals};
+use crate::audit::{Event, Logout, Totals, may_hold_secrets};
 use crate::auth::Method;
 use crate::base::{Micros, log_about};
 use crate::config::{CONSOLE_DATABASE, Setting};
@@ -23,7 +23,10 @@ impl Session {
         !is_own && self.console.status.plane.is_denied(&self.identity.user, &self.identity.proof)
     }
 
+    /// An error that its client is told. What it says of a command may hold a password that somebody has
+    /// typed here by mistake.
     pub(super) fn log_error(&self, text: &str) {
+        let text = if may_hold_secrets(text) { "(hidden: it may hold a secret)" } else { text };
         if self.console.status.plane.policy.load().snapshot.settings.log_pooler_errors {
             log_about!(warn, self.identity.about(), "pooler error: {text}");
         }
