@@ -23,7 +23,8 @@ pub(crate) use json::Object;
 pub use line::Statements;
 pub use output::{Output, Target};
 pub use record::{
-    Logout, Outcome, Record, ServerClosed, ServerFacts, Statement, StatementKind, Totals, Transaction, Who,
+    Logout, Outcome, Pairs, Record, ServerClosed, ServerFacts, Statement, StatementKind, Totals, Transaction,
+    Who,
 };
 pub(crate) use redact::may_hold_secrets;
 pub use ring::{Overflow, Tap};

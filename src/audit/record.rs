@@ -45,6 +45,9 @@ impl Outcome {
     }
 }
 
+/// Keys with their values.
+pub type Pairs = Box<[(Box<str>, Box<str>)]>;
+
 /// A client's transaction on a server. All times are on the process's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
@@ -80,7 +83,7 @@ pub struct Transaction {
     pub outcome: Outcome,
     /// What its client has said of the request that it works for, as (key, value) of
     /// `request_context_keys`; `None`: nothing. Bounded as `Client::context` is.
-    pub context: Option<Box<[(Box<str>, Box<str>)]>>,
+    pub context: Option<Pairs>,
 }
 
 /// What a message asks for.

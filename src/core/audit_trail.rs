@@ -11,8 +11,8 @@ use super::login_handoff::{ClientIdentity, ServerIdentity};
 use super::net::Net;
 use super::worker_core::Core;
 use crate::audit::{
-    Logout, Outcome, Record, ServerClosed, ServerFacts, Statement, StatementKind, Tap, Totals, Transaction,
-    Who,
+    Logout, Outcome, Pairs, Record, ServerClosed, ServerFacts, Statement, StatementKind, Tap, Totals,
+    Transaction, Who,
 };
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::core::login_handoff::Authorization;
@@ -199,7 +199,7 @@ fn transaction(client: &Client, server: &Server, now: Micros, outcome: Outcome) 
 }
 
 /// What a client has said of its request.
-fn context(client: &Client) -> Option<Box<[(Box<str>, Box<str>)]>> {
+fn context(client: &Client) -> Option<Pairs> {
     let mut said = client.context().peekable();
     said.peek()?;
     Some(said.map(|(key, value)| (key.into(), value.into())).collect())
