@@ -6,6 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . tests/lib.sh
 . tests/rds/show.sh
+. tests/identity/show.sh
 
 if [ -z "${PGWEIR_BIN:-}" ]; then
     echo "building pgweir for a look, some minutes the first time"
@@ -50,6 +51,7 @@ for file in configs/*.txt; do
     [ ! -f "$file" ] || cp "$file" "$work/"
 done
 sed -i "s|= *configs/|= $work/|" "$work/quickstart.ini"
+token_prepare "$work/quickstart.ini"
 [ "${PGWEIR_QUICKSTART_IAM:-1}" = 0 ] || iam_prepare
 [ -z "$iam_service" ] || sed -i "s|^\[databases\]|&\n$(iam_database "$pg_port")|" "$work/quickstart.ini"
 [ -z "$account" ] || chown -R "$account:" "$work"
@@ -87,6 +89,7 @@ fi
 start "$work/postgres.log" postgres -D "$work/data" -p "$pg_port" -k "$work/socket" -c listen_addresses=127.0.0.1 \
     -c fsync=off -c max_connections=200 $tls
 wait_for PostgreSQL "$work/postgres.log" pg_isready -q -h 127.0.0.1 -p "$pg_port"
+psql -X -q -h "$work/socket" -p "$pg_port" -U postgres -d postgres -c 'create role reporting login'
 if [ -n "$iam_service" ]; then
     psql -X -q -h "$work/socket" -p "$pg_port" -U postgres -d postgres \
         -c 'create role rds_iam nologin' -c 'create role iam_app login in role rds_iam'
@@ -108,6 +111,7 @@ echo "pgbench, 20 clients for 5 seconds:"
 pgbench -h 127.0.0.1 -p "$port" -U postgres -i -q -s 1 postgres >/dev/null 2>&1
 pgbench -h 127.0.0.1 -p "$port" -U postgres -n -b select-only -c 20 -j 2 -T 5 postgres 2>/dev/null |
     grep -E 'transactions actually|latency average|tps'
+token_show "$port"
 [ -z "$iam_service" ] || iam_show "$port"
 echo
 echo "the console's view:"
@@ -118,6 +122,7 @@ connect:    psql -h 127.0.0.1 -p $port -U postgres postgres
 console:    psql -h 127.0.0.1 -p $port -U postgres pgbouncer      (then: SHOW HELP;)
 metrics:    http://127.0.0.1:$metrics_port/metrics
 log:        $work/pgweir.log
+audit log:  $work/audit.log
 EOS
 [ -z "$iam_service" ] || echo "rehearse:   $work/rds/behaviour      (docs/iam.md, To rehearse without AWS)"
 if [ -n "${QUICKSTART_ONCE:-}" ]; then

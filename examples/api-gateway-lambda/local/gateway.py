@@ -18,7 +18,8 @@ import handler  # noqa: E402
 class Gateway(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         headers = {name.lower(): value for name, value in self.headers.items()}
-        event = {"version": "2.0", "rawPath": self.path, "headers": headers, "requestContext": {"http": {"method": "GET"}}}
+        request = {"http": {"method": "GET"}}
+        event = {"version": "2.0", "rawPath": self.path, "headers": headers, "requestContext": request}
         context = types.SimpleNamespace(function_name="orders", aws_request_id=str(uuid.uuid4()))
         answer = handler.handler(event, context)
         body = answer["body"].encode()

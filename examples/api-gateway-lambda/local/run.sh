@@ -62,8 +62,8 @@ until_true() { # until_true LOG COMMAND...
     done
 }
 ( cd "$work"; as_account initdb -D "$work/data" --no-sync --auth=trust --username=postgres >"$work/initdb.log" )
-start "$work/postgres.log" postgres -D "$work/data" -p "$pg_port" -k "$work" -c listen_addresses=127.0.0.1 -c fsync=off \
-    -c "log_line_prefix=%m [%p] %a " -c log_statement=all
+start "$work/postgres.log" postgres -D "$work/data" -p "$pg_port" -k "$work" -c listen_addresses=127.0.0.1 \
+    -c fsync=off -c "log_line_prefix=%m [%p] %a " -c log_statement=all
 until_true "$work/postgres.log" pg_isready -q -h 127.0.0.1 -p "$pg_port"
 psql -X -q -h 127.0.0.1 -p "$pg_port" -U postgres -d postgres <<'SQL'
 create table orders (id serial primary key, item text, quantity int);
