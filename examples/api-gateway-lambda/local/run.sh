@@ -20,7 +20,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/pgweir-example.XXXXXX")
 chmod 711 "$work"
 pids=
 stop() {
-    trap - EXIT INT TERM
+    trap - EXIT INT TERM HUP PIPE
     for pid in $pids; do
         # QUIT ends PostgreSQL and pgweir at once; what a shell starts in the background does not hear it by itself.
         kill -QUIT "$pid" 2>/dev/null || true
@@ -30,7 +30,7 @@ stop() {
     rm -rf "$work"
 }
 trap stop EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP PIPE
 
 cp "$PGWEIR_BIN" "$work/pgweir"
 "$python" $here/issuer.py "$work" keys
