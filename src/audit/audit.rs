@@ -87,7 +87,7 @@ impl Audit {
         let context = Context { start_id: self.start_id, epoch_us: 0, statements };
         let mut inbox = self.shared.inbox();
         inbox.drains.extend(drains);
-        inbox.order = Some(Order { output, overflow, context });
+        inbox.put_order(Order { output, overflow, context });
         drop(inbox);
         self.shared.bytes_max.store(queue_bytes, Ordering::Relaxed);
         self.shared.blocks.store(is_on && overflow == Overflow::Block, Ordering::Relaxed);
@@ -173,5 +173,47 @@ impl Audit {
     /// Bytes of the login plane's events that wait to be written.
     pub fn waiting_bytes(&self) -> u64 {
         self.shared.bytes.load(Ordering::Relaxed) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::Target;
+    use super::*;
+    use crate::audit::{Event, Statements};
+
+    fn order(file: &std::path::Path) -> AuditOrder {
+        AuditOrder {
+            output: Some(Target::File(file.to_owned()).open().unwrap()),
+            overflow: Overflow::Drop,
+            queue_bytes: 1 << 20,
+            statements: Statements::None,
+        }
+    }
+
+    #[test]
+    fn what_is_told_behind_a_change_of_outputs_is_told_to_the_new_one() {
+        let file = |name: &str| {
+            let name = format!("pgweir-audit-{}-{name}", std::process::id());
+            std::env::temp_dir().join(name)
+        };
+        let (first, second) = (file("first"), file("second"));
+        let audit = Audit::new(StartId(1), || Micros(1));
+        let refused = |reason: &str| {
+            let (database, user, reason) = ("d".into(), "u".into(), reason.into());
+            audit.post(|| Event::ServerRefused { database, user, reason });
+        };
+        // As fast as it goes: the writer mostly sees what was said before and behind at once.
+        audit.adopt(order(&first), 1).unwrap();
+        refused("before");
+        audit.adopt(order(&second), 1).unwrap();
+        refused("behind");
+        audit.flush();
+        let told = [&first, &second].map(|file| std::fs::read_to_string(file).unwrap());
+        for file in [&first, &second] {
+            std::fs::remove_file(file).unwrap();
+        }
+        assert!(told[0].contains("before") && !told[0].contains("behind"), "{told:?}");
+        assert!(told[1].contains("behind") && !told[1].contains("before"), "{told:?}");
     }
 }

@@ -25,12 +25,22 @@ type TellOfRoom = Box<dyn Fn(WorkerId) + Send + Sync>;
 pub(super) struct Inbox {
     /// Rings of workers that it has not seen yet.
     pub(super) drains: Vec<Drain>,
-    /// Events, with their time.
-    pub(super) events: Vec<(Micros, Event)>,
+    /// Events that came before the order, with their time: the output before it has them.
+    pub(super) earlier: Vec<(Micros, Event)>,
     /// Write to this from now on.
     pub(super) order: Option<Order>,
+    /// Events behind it, or where there is none.
+    pub(super) events: Vec<(Micros, Event)>,
     /// Who waits until all that is there now is written.
     pub(super) flushes: Vec<SyncSender<()>>,
+}
+
+impl Inbox {
+    /// What comes from now on is for this output.
+    pub(super) fn put_order(&mut self, order: Order) {
+        self.earlier.append(&mut self.events);
+        self.order = Some(order);
+    }
 }
 
 /// A new output and its rules.
@@ -116,7 +126,8 @@ impl Shared {
     pub(super) fn take_inbox(&self) -> Inbox {
         let mut inbox = self.inbox();
         let taken = std::mem::take(&mut *inbox);
-        let bytes: usize = taken.events.iter().map(|(_, event)| event.bytes()).sum();
+        let events = taken.earlier.iter().chain(&taken.events);
+        let bytes: usize = events.map(|(_, event)| event.bytes()).sum();
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         drop(inbox);
         if bytes > 0 {

@@ -76,10 +76,11 @@ impl Writer {
                 let inbox = self.shared.take_inbox();
                 flushes.extend(inbox.flushes);
                 self.drains.extend(inbox.drains);
-                is_more = self.take_events(inbox.events);
+                is_more = self.take_events(inbox.earlier);
                 if let Some(order) = inbox.order {
                     self.obey(order);
                 }
+                is_more |= self.take_events(inbox.events);
                 is_more |= self.take_records();
                 is_more &= self.write();
             }
