@@ -1,8 +1,8 @@
 //! What a worker says to the audit log: plain values, made on the path of a query.
 //!
 //! What comes with each transaction is of a fixed size and points to nothing; only what comes once for each
-//! connection, and statements and contexts of requests where a setting asks for them, owns memory. Never formats anything: the writer
-//! does.
+//! connection, and statements and contexts of requests where a setting asks for them, owns memory. Never
+//! formats anything: the writer does.
 
 use crate::base::{Address, Micros, Proof};
 use std::sync::Arc;
