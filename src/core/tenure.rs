@@ -11,7 +11,7 @@
 //! stream has no boundary.
 
 use super::admin::{Answer, Judge};
-use super::conn::{Client, DenyReason, EndCause, Leave, Phase, Stand, Tenure};
+use super::conn::{Canceled, Client, DenyReason, EndCause, Leave, Phase, Stand, Tenure};
 use super::net::Net;
 use super::pool::Part;
 use super::slots::Slot;
@@ -105,6 +105,9 @@ impl Core {
     }
 
     fn is_free_to_end(&self, client: &Client) -> bool {
+        if client.canceled == Canceled::ToSync {
+            return false; // It has been told why its batch has failed; ReadyForQuery comes first.
+        }
         match client.stand {
             Stand::Idle | Stand::Waiting { .. } => true,
             // Nothing of what it wants has reached the server.
