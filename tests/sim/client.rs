@@ -66,8 +66,6 @@ pub struct SimClient {
     is_waiting: bool,
     batch_failed: bool,
     status: u8,
-    /// It has had a part of an answer, and not its ReadyForQuery.
-    is_amid_answer: bool,
     has_bogus_zone: bool,
     /// It has been told that this is the end.
     is_told: bool,
@@ -106,7 +104,6 @@ impl SimClient {
             is_waiting: false,
             batch_failed: false,
             status: b'I',
-            is_amid_answer: false,
             is_told: false,
             gives_up: false,
             at_hand: String::new(),
@@ -299,7 +296,6 @@ impl SimClient {
             answer::READY_FOR_QUERY => self.status = payload[0],
             _ => {}
         }
-        self.is_amid_answer = ![answer::READY_FOR_QUERY, answer::PARAMETER_STATUS].contains(&tag);
         assert!(!self.is_told, "client {} was answered after it was told that it ends", self.index);
         let canceled = (tag == answer::ERROR_RESPONSE)
             .then(|| ErrorFields::read(payload).expect("an error"))
@@ -365,7 +361,7 @@ impl SimClient {
     /// The pooler or the server ends the connection.
     fn fatal(&mut self, text: &str) {
         if [EXPIRED, DENIED].contains(&text) {
-            self.check_ended_for_identity(text, self.status != b'I' || self.is_amid_answer);
+            self.check_ended_for_identity(text, self.status != b'I');
         }
         let known = match text {
             "server conn crashed?" => self.causes.bereaved,
