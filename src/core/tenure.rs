@@ -118,7 +118,9 @@ impl Core {
             Stand::Linked(server) => {
                 let is_replication = self.pools[client.pool].part == Part::Replication;
                 let server = &self.servers[server];
-                is_replication || server.is_clean() || (server.expected.is_lost() && !server.is_midway())
+                // Where answers are not counted any more, at a ReadyForQuery behind which nothing was sent.
+                let is_lost = server.expected.is_lost() && !server.expected.is_unready();
+                is_replication || server.is_clean() || (is_lost && !server.is_midway())
             }
         }
     }

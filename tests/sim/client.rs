@@ -37,7 +37,9 @@ pub struct Causes {
     pub bereaved: bool,
     /// An operator disconnected it.
     pub killed: bool,
-    /// Its session may be cut off for who it is, whatever it is at.
+    /// It replicates: its session has no boundary, and ends at once for who its client is.
+    pub replicates: bool,
+    /// Its session may be cut off where it is denied, whatever it is at.
     pub may_be_dropped: bool,
     /// Faults that any client may meet in this run: timeouts that are on, logins that fail, …
     pub common: Vec<&'static str>,
@@ -66,6 +68,8 @@ pub struct SimClient {
     is_waiting: bool,
     batch_failed: bool,
     status: u8,
+    /// It has had a part of an answer, and not its ReadyForQuery.
+    is_amid_answer: bool,
     has_bogus_zone: bool,
     /// It has been told that this is the end.
     is_told: bool,
@@ -104,6 +108,7 @@ impl SimClient {
             is_waiting: false,
             batch_failed: false,
             status: b'I',
+            is_amid_answer: false,
             is_told: false,
             gives_up: false,
             at_hand: String::new(),
@@ -296,6 +301,12 @@ impl SimClient {
             answer::READY_FOR_QUERY => self.status = payload[0],
             _ => {}
         }
+        self.is_amid_answer = match tag {
+            answer::READY_FOR_QUERY => false,
+            // What is unasked; and what the pooler answers by itself, without a server: nothing has run for it.
+            answer::PARAMETER_STATUS | answer::CLOSE_COMPLETE => self.is_amid_answer,
+            _ => true,
+        };
         assert!(!self.is_told, "client {} was answered after it was told that it ends", self.index);
         let canceled = (tag == answer::ERROR_RESPONSE)
             .then(|| ErrorFields::read(payload).expect("an error"))
@@ -358,10 +369,15 @@ impl SimClient {
         false
     }
 
+    /// The last message that it was owed, as far as it is shown.
+    pub fn last_answer(&self) -> &str {
+        &self.at_hand
+    }
+
     /// The pooler or the server ends the connection.
     fn fatal(&mut self, text: &str) {
         if [EXPIRED, DENIED].contains(&text) {
-            self.check_ended_for_identity(text, self.status != b'I');
+            self.check_ended_for_identity(text, self.status != b'I' || self.is_amid_answer);
         }
         let known = match text {
             "server conn crashed?" => self.causes.bereaved,

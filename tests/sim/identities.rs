@@ -158,7 +158,11 @@ impl SimClient {
     /// It is told that its session ends for who it is: in no transaction, unless that is wanted so.
     pub fn check_ended_for_identity(&self, text: &str, is_in_transaction: bool) {
         ear::hear(text);
-        let may_be_cut = text == DENIED && self.causes.may_be_dropped;
-        assert!(may_be_cut || !is_in_transaction, "client {} is ended in a transaction: {text}", self.index);
+        let may_be_cut = self.causes.replicates || (text == DENIED && self.causes.may_be_dropped);
+        let (client, last) = (self.index, self.last_answer());
+        assert!(
+            may_be_cut || !is_in_transaction,
+            "client {client} is ended in a transaction: {text}, behind {last}"
+        );
     }
 }

@@ -131,6 +131,24 @@ fn who_waits_does_not_begin() {
 }
 
 #[test]
+fn a_batch_that_was_cancelled_before_it_had_a_server_is_answered_to_its_end() {
+    let (mut bench, client) = bench(PoolMode::Transaction);
+    bench.says(CLIENT, &query("begin"));
+    bench.says(client, &parse("", "select 1"));
+    bench.command(Command::Cancel(2, 0));
+    bench.says(client, &bind(""));
+    assert!(bench.sent(client).contains("~C57014~"), "it is told why");
+    bench.expire();
+    assert_eq!(bench.sent(client), "", "ReadyForQuery comes first");
+    bench.says(client, &[execute(), empties(&[ask::SYNC])].concat());
+    for _ in 0..4 {
+        bench.says(client, b"");
+    }
+    bench.janitor();
+    assert_eq!(bench.sent(client), format!("Z[I] {}", told(EXPIRED)));
+}
+
+#[test]
 fn nothing_that_is_sent_ahead_begins_another_transaction() {
     let (mut bench, client) = bench(PoolMode::Transaction);
     bench.says(client, &query("begin"));

@@ -53,7 +53,8 @@ impl World {
         let mut client = SimClient::new(index, socket, pool, session, manners, &mut self.ground);
         client.causes.common = self.plan.common_faults();
         let is_dropped = |plan: IdentityPlan| plan.on_denied == OnDenied::DropNow;
-        client.causes.may_be_dropped = is_replica || self.plan.identities.is_some_and(is_dropped);
+        client.causes.replicates = is_replica;
+        client.causes.may_be_dropped = self.plan.identities.is_some_and(is_dropped);
         if self.plan.is_for_renewals {
             client.batches = u32::MAX;
         }
