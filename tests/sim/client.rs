@@ -32,6 +32,7 @@ pub enum Stage {
 
 /// Why the pooler or the world may end this client, beside what holds for all.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "separate facts, not states of one thing")]
 pub struct Causes {
     /// A server died while linked to it.
     pub bereaved: bool,
