@@ -10,7 +10,7 @@ use super::line::{Context, Statements};
 use super::output::Output;
 use super::record::Record;
 use super::ring::{Overflow, Tap, Wake, ring};
-use super::shared::{Order, Shared};
+use super::shared::{Mail, Order, Shared};
 use super::writer::Writer;
 use crate::base::{Micros, StartId, WorkerId, limits};
 use std::io;
@@ -87,7 +87,7 @@ impl Audit {
         let context = Context { start_id: self.start_id, epoch_us: 0, statements };
         let mut inbox = self.shared.inbox();
         inbox.drains.extend(drains);
-        inbox.put_order(Order { output, overflow, context });
+        inbox.mail.push(Mail::Order(Order { output, overflow, context }));
         drop(inbox);
         self.shared.bytes_max.store(queue_bytes, Ordering::Relaxed);
         self.shared.blocks.store(is_on && overflow == Overflow::Block, Ordering::Relaxed);
@@ -126,7 +126,7 @@ impl Audit {
         let at = shared.now();
         let mut inbox = shared.inbox();
         shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-        inbox.events.push((at, event));
+        inbox.mail.push(Mail::Event(at, event));
         drop(inbox);
         shared.wake();
     }

@@ -25,22 +25,18 @@ type TellOfRoom = Box<dyn Fn(WorkerId) + Send + Sync>;
 pub(super) struct Inbox {
     /// Rings of workers that it has not seen yet.
     pub(super) drains: Vec<Drain>,
-    /// Events that came before the order, with their time: the output before it has them.
-    pub(super) earlier: Vec<(Micros, Event)>,
-    /// Write to this from now on.
-    pub(super) order: Option<Order>,
-    /// Events behind it, or where there is none.
-    pub(super) events: Vec<(Micros, Event)>,
+    /// What happened, and which output has it, in the order in which it was said.
+    pub(super) mail: Vec<Mail>,
     /// Who waits until all that is there now is written.
     pub(super) flushes: Vec<SyncSender<()>>,
 }
 
-impl Inbox {
+/// What is said to the writer.
+pub(super) enum Mail {
+    /// This happened, then.
+    Event(Micros, Event),
     /// What comes from now on is for this output.
-    pub(super) fn put_order(&mut self, order: Order) {
-        self.earlier.append(&mut self.events);
-        self.order = Some(order);
-    }
+    Order(Order),
 }
 
 /// A new output and its rules.
@@ -126,8 +122,11 @@ impl Shared {
     pub(super) fn take_inbox(&self) -> Inbox {
         let mut inbox = self.inbox();
         let taken = std::mem::take(&mut *inbox);
-        let events = taken.earlier.iter().chain(&taken.events);
-        let bytes: usize = events.map(|(_, event)| event.bytes()).sum();
+        let bytes = |mail: &Mail| match mail {
+            Mail::Event(_, event) => event.bytes(),
+            Mail::Order(_) => 0,
+        };
+        let bytes: usize = taken.mail.iter().map(bytes).sum();
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         drop(inbox);
         if bytes > 0 {

@@ -5,12 +5,11 @@
 //! for each worker, or is counted as dropped; a line is written whole or, where an output breaks in the
 //! middle of one, goes on where that stopped. It never syncs a file.
 
-use super::event::Event;
 use super::line::Context;
 use super::output::Output;
 use super::record::Record;
 use super::ring::{Drain, Overflow};
-use super::shared::{Order, Shared};
+use super::shared::{Mail, Order, Shared};
 use crate::base::{Micros, limits};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -76,11 +75,7 @@ impl Writer {
                 let inbox = self.shared.take_inbox();
                 flushes.extend(inbox.flushes);
                 self.drains.extend(inbox.drains);
-                is_more = self.take_events(inbox.earlier);
-                if let Some(order) = inbox.order {
-                    self.obey(order);
-                }
-                is_more |= self.take_events(inbox.events);
+                is_more = self.take_mail(inbox.mail);
                 is_more |= self.take_records();
                 is_more &= self.write();
             }
@@ -141,15 +136,20 @@ impl Writer {
         (now, since_epoch.saturating_sub(i64::try_from(now.0).unwrap_or(i64::MAX)))
     }
 
-    /// Makes lines of events; whether there were any.
-    fn take_events(&mut self, events: Vec<(Micros, Event)>) -> bool {
-        let is_any = !events.is_empty();
+    /// Makes lines of events and obeys orders, in their order; whether there were any.
+    fn take_mail(&mut self, mail: Vec<Mail>) -> bool {
+        let is_any = !mail.is_empty();
         if is_any {
             self.tick();
         }
-        for (at, event) in events {
-            self.context.event(&mut self.batch.text, self.seq, at, &event);
-            self.count_line();
+        for mail in mail {
+            match mail {
+                Mail::Event(at, event) => {
+                    self.context.event(&mut self.batch.text, self.seq, at, &event);
+                    self.count_line();
+                }
+                Mail::Order(order) => self.obey(order),
+            }
         }
         is_any
     }
