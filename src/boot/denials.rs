@@ -4,12 +4,10 @@
 //! so between them, whoever was denied stays denied, and the log is told once.
 
 use crate::base::limits;
-use crate::config::{Settings, read_file};
+use crate::config::{FileStamp, Settings, read_file};
 use crate::control::Plane;
 use crate::identity::DenyList;
 use crate::tasks;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,19 +29,16 @@ fn read_named(name: &str) -> Result<DenyList, Vec<String>> {
     DenyList::parse(&text, name).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
-/// How a file looks from outside: another look means another text.
+/// Which file was read, and how it looked; `None`: it is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Look {
     name: Arc<str>,
-    /// Device, number, length, and the times of the last changes; `None`: it is not there.
-    seen: Option<(u64, u64, u64, [i64; 4])>,
+    seen: Option<FileStamp>,
 }
 
 impl Look {
     fn at(name: &Arc<str>) -> Self {
-        let times = |of: &Metadata| [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()];
-        let metadata = std::fs::metadata(&**name).ok();
-        let seen = metadata.map(|of| (of.dev(), of.ino(), of.len(), times(&of)));
+        let seen = std::fs::metadata(&**name).ok().as_ref().map(FileStamp::of);
         Self { name: Arc::clone(name), seen }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::error::SecretError;
 use super::value::Content;
+use crate::config::FileStamp;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -49,8 +50,8 @@ pub struct Found {
     pub doubt: Option<Arc<str>>,
 }
 
-/// Tells one state of a file from another.
-pub type Fingerprint = Vec<u64>;
+/// How the files of a secret look, one after the other; `None`: it is not there.
+pub type Fingerprint = Vec<Option<FileStamp>>;
 
 /// Something that a secret can be fetched from, or what a test puts in its place.
 pub trait Fetch: Send + Sync + 'static {

@@ -11,6 +11,7 @@ use super::fetch::{Fetch, Fetching, Fingerprint, Found, Stage};
 use super::key::Purpose;
 use super::value::{Content, Login, read_users};
 use crate::base::limits;
+use crate::config::FileStamp;
 use crate::iam::file::{Unread, read_wiped};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -114,23 +115,15 @@ async fn look(path: &Path) -> Seen {
     let is_directory = about.as_ref().is_some_and(|about| about.is_dir());
     if !is_directory {
         let mode = about.as_ref().map(|about| about.mode());
-        return Seen { fingerprint: mark(about.as_ref()), is_directory, mode };
+        return Seen { fingerprint: vec![about.as_ref().map(FileStamp::of)], is_directory, mode };
     }
     let (mut fingerprint, mut mode) = (Fingerprint::new(), None);
     for part in PARTS {
         let about = tokio::fs::metadata(path.join(part)).await.ok();
-        fingerprint.extend(mark(about.as_ref()));
+        fingerprint.push(about.as_ref().map(FileStamp::of));
         mode = about.map(|about| about.mode());
     }
     Seen { fingerprint, is_directory, mode }
-}
-
-fn mark(about: Option<&std::fs::Metadata>) -> Fingerprint {
-    let Some(about) = about else { return vec![0] };
-    let time = |s: i64, ns: i64| [s.cast_unsigned(), ns.cast_unsigned()];
-    let [changed, written] =
-        [time(about.ctime(), about.ctime_nsec()), time(about.mtime(), about.mtime_nsec())];
-    [&[about.dev(), about.ino(), about.size(), about.mode().into()], &changed[..], &written[..]].concat()
 }
 
 async fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {

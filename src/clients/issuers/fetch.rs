@@ -5,11 +5,10 @@
 
 use super::discovery::{self, BadDiscovery};
 use crate::base::limits;
-use crate::config::{IssuerEntry, read_file};
+use crate::config::{FileStamp, IssuerEntry, read_file};
 use crate::iam::web::{WebError, document};
 use crate::identity::{BadKeySet, KeySet};
 use crate::tasks;
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 /// Why no keys came. Fit for logs and SHOW.
@@ -30,30 +29,9 @@ pub(crate) enum KeysError {
 /// What a fetch brings.
 pub(super) enum Fetched {
     /// Keys, and what tells whether their file is another one.
-    Keys(Arc<KeySet>, Option<Stamp>),
+    Keys(Arc<KeySet>, Option<FileStamp>),
     /// The file is as it was.
     Same,
-}
-
-/// What tells a file from the one that stood there before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    changed_ns: (i64, i64),
-}
-
-impl Stamp {
-    fn of(file: &str) -> std::io::Result<Self> {
-        let about = std::fs::metadata(file)?;
-        Ok(Self {
-            device: about.dev(),
-            inode: about.ino(),
-            bytes: about.size(),
-            changed_ns: (about.mtime().wrapping_mul(1_000_000_000) + about.mtime_nsec(), about.ctime_nsec()),
-        })
-    }
 }
 
 /// The keys of `entry`, whose file was `last` the last time.
@@ -62,7 +40,7 @@ impl Stamp {
 /// Why none came.
 /// # Cancel safety
 /// Nothing is lost.
-pub(super) async fn keys(entry: &IssuerEntry, last: Option<Stamp>) -> Result<Fetched, KeysError> {
+pub(super) async fn keys(entry: &IssuerEntry, last: Option<FileStamp>) -> Result<Fetched, KeysError> {
     if let Some(file) = &entry.keys.file {
         return of_file(Arc::clone(file), last).await;
     }
@@ -84,10 +62,10 @@ async fn discovered(entry: &IssuerEntry) -> Result<Arc<str>, KeysError> {
     found.map(|url| url.0).map_err(|why| KeysError::Discovery { address, why })
 }
 
-async fn of_file(file: Arc<str>, last: Option<Stamp>) -> Result<Fetched, KeysError> {
+async fn of_file(file: Arc<str>, last: Option<FileStamp>) -> Result<Fetched, KeysError> {
     let name = Arc::clone(&file);
     let look = move || {
-        let stamp = Stamp::of(&name)?;
+        let stamp = FileStamp::of(&std::fs::metadata(&*name)?);
         if last == Some(stamp) {
             return Ok(None);
         }

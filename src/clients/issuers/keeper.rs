@@ -4,10 +4,10 @@
 //! names a key that is not there. Through any failure the last keys are kept, and count for `keys_max_age`.
 //! Never holds a token. Invariant: one fetch at a time, however many wait for it.
 
-use super::fetch::{self, Fetched, KeysError, Stamp};
+use super::fetch::{self, Fetched, KeysError};
 use super::schedule::Schedule;
 use crate::base::{Micros, limits};
-use crate::config::IssuerEntry;
+use crate::config::{FileStamp, IssuerEntry};
 use crate::identity::KeySet;
 use crate::io::Clock;
 use crate::tasks;
@@ -190,7 +190,7 @@ impl Memory {
 struct Task {
     shared: Arc<Shared>,
     schedule: Schedule,
-    stamp: Option<Stamp>,
+    stamp: Option<FileStamp>,
     told_at: Option<Micros>,
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::Micros;
+use crate::config::FileStamp;
 use crate::iam::SystemClock;
 use crate::secrets::fetch::{Fetching, Fingerprint, Found};
 use crate::secrets::{Place, PoolSecret, Purpose};
@@ -55,7 +56,7 @@ impl Fetch for Vault {
 
     fn fingerprint(self: Arc<Self>) -> Fetching<Fingerprint> {
         let state = self.state.load(Ordering::Relaxed);
-        Box::pin(std::future::ready(vec![state]))
+        Box::pin(std::future::ready(vec![Some(FileStamp::numbered(state))]))
     }
 
     fn is_watched(&self) -> bool {
