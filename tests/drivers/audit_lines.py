@@ -22,7 +22,8 @@ def main(schema_path, lines_path):
             record = json.loads(line)
             errors = list(validators[record["event"]].iter_errors(record))
             if errors:
-                sys.exit(f"line {number}: {[(list(e.path), e.message, [c.message for c in e.context]) for e in errors]}: {line}")
+                told = [(list(e.path), e.message, [c.message for c in e.context]) for e in errors]
+                sys.exit(f"line {number}: {told}: {line}")
             counts[record["event"]] += 1
     for name, count in sorted(counts.items()):
         print(name, count)

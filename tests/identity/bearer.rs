@@ -60,7 +60,10 @@ fn a_refused_token_and_a_question_are_answered_by_where_to_get_one() {
     let issuer = Issuer::start();
     let pooler = bearers(&issuer).start();
     let expected = format!(
-        r#"{{"status":"invalid_token","openid-configuration":"{}/.well-known/openid-configuration","scope":"openid db"}}"#,
+        concat!(
+            r#"{{"status":"invalid_token","openid-configuration":"{}/.well-known/openid-configuration","#,
+            r#""scope":"openid db"}}"#
+        ),
         issuer.url()
     );
     let refused = issuer.token("other");

@@ -304,7 +304,7 @@ impl SimClient {
         }
         self.is_amid_answer = match tag {
             answer::READY_FOR_QUERY => false,
-            // What is unasked; and what the pooler answers by itself, without a server: nothing has run for it.
+            // Unasked, or the pooler's own answer without a server: nothing has run for it.
             answer::PARAMETER_STATUS | answer::CLOSE_COMPLETE => self.is_amid_answer,
             _ => true,
         };
