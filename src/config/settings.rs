@@ -321,7 +321,7 @@ settings! {
         "Options for auth_type=jwt, as a rule of auth_hba_file has them behind jwt: issuer=NAME, map=NAME, \
          transport=password or transport=oauthbearer.";
     auth_claims_file: Text = "", Reload, Active,
-        "File of maps from the claims of tokens to roles, for map= of [issuers] and of rules with jwt.";
+        "File of maps from the claims of tokens to roles, for map= of issuers and of rules with jwt.";
     application_name_template: NameTemplate = "", Reload, Active,
         "What servers are told as clients' application_name, 63 bytes at the most: %a the client's own, %p \
          its principal (shortened) or user, %s its session, %u its user, %d its database, %r its address, \
