@@ -40,7 +40,7 @@ impl Plane {
     /// What a login to a server of `entry` would send.
     pub fn would_send(&self, policy: &Policy, entry: &PoolEntry) -> Sent {
         let (config, secret) = (entry.config.load_full(), entry.secret.load_full());
-        let version = secret.as_ref().and_then(|secret| Some(Arc::clone(&secret.next(&[])?.id)));
+        let version = secret.as_ref().and_then(|secret| Some(Arc::clone(&secret.next(&[])?.version.id)));
         let stored = if secret.is_some() { None } else { self.stored(policy, entry, &config) };
         Sent { stored, version, config }
     }

@@ -30,10 +30,18 @@ struct State {
     refused: Option<Refused>,
 }
 
-/// What a server took last, and which version was the current one then.
+/// A version to be shown, and which one was current when it was chosen.
+#[derive(Debug)]
+pub struct Choice {
+    /// What is shown.
+    pub version: Arc<Version>,
+    current: Option<Arc<str>>,
+}
+
+/// What a server took last, and which version was the current one when it was chosen.
 struct Accepted {
     id: Arc<str>,
-    current: Arc<str>,
+    current: Option<Arc<str>>,
 }
 
 struct Refused {
@@ -59,22 +67,20 @@ impl PoolSecret {
 
     /// The version to be shown next, behind those that were refused: the one that servers took last, as long
     /// as no newer one is current; then the current one, the pending one, the previous one.
-    pub fn next(&self, refused: &[Arc<str>]) -> Option<Arc<Version>> {
+    pub fn next(&self, refused: &[Arc<str>]) -> Option<Choice> {
         let versions: Vec<_> =
             self.kept.versions().filter(|version| !refused.contains(&version.id)).collect();
-        let current = self.kept.current();
+        let current = self.kept.current().map(|current| Arc::clone(&current.id));
         let state = self.state();
-        let accepted = state
-            .accepted
-            .as_ref()
-            .filter(|accepted| current.as_ref().is_some_and(|current| current.id == accepted.current));
+        let accepted = state.accepted.as_ref().filter(|accepted| accepted.current == current);
         let preferred = accepted.and_then(|accepted| versions.iter().find(|found| found.id == accepted.id));
-        preferred.or(versions.first()).cloned()
+        let version = preferred.or(versions.first()).cloned()?;
+        Some(Choice { version, current })
     }
 
-    /// A server has taken `version`. Returns whether all were refused before.
-    pub fn accepted(&self, version: &Version) -> bool {
-        let current = self.kept.current().map_or_else(|| Arc::clone(&version.id), |now| Arc::clone(&now.id));
+    /// A server has taken what was chosen, which says nothing of a version that has become current
+    /// meanwhile. Returns whether all were refused before.
+    pub fn accepted(&self, Choice { version, current }: Choice) -> bool {
         let mut state = self.state();
         state.accepted = Some(Accepted { id: Arc::clone(&version.id), current });
         state.refused.take().is_some()

@@ -178,17 +178,34 @@ async fn a_pool_tries_what_it_was_let_in_with_then_current_pending_previous() {
     let order = || {
         let mut tried = Vec::new();
         while let Some(next) = pool.next(&tried) {
-            tried.push(Arc::clone(&next.id));
+            tried.push(Arc::clone(&next.version.id));
         }
         tried.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(order(), ["v2", "v3", "v1"]);
     let pending = pool.next(&["v2".into()]).unwrap();
-    assert!(!pool.accepted(&pending));
+    assert!(!pool.accepted(pending));
     assert_eq!(order(), ["v3", "v2", "v1"], "the next login begins with what was taken");
     vault.put(Stage::Current, Some(("v4", "four")));
     secret.refused(&secret.current().unwrap(), PATIENCE).await;
     assert_eq!(order().first().map(String::as_str), Some("v4"), "a newer one goes first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_was_under_way_when_the_secret_changed_says_nothing_of_the_newer_version() {
+    let vault = Arc::new(Vault::default());
+    vault.put(Stage::Current, Some(("v1", "one")));
+    let secret = keep(&vault);
+    secret.first(PATIENCE).await;
+    let pool = PoolSecret::new(Arc::clone(&secret));
+    let under_way = pool.next(&[]).unwrap();
+    vault.put(Stage::Current, Some(("v2", "two")));
+    secret.refused(&under_way.version, PATIENCE).await;
+    pool.accepted(under_way);
+    assert_eq!(pool.next(&[]).unwrap().version.id, "v2".into(), "both are good: the newer one goes first");
+    let newer = pool.next(&[]).unwrap();
+    pool.accepted(newer);
+    assert_eq!(pool.next(&[]).unwrap().version.id, "v2".into());
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,7 +216,7 @@ async fn pauses_grow_to_a_minute_and_clients_wait_for_a_rotation_only() {
     secret.first(PATIENCE).await;
     let pool = PoolSecret::new(Arc::clone(&secret));
     assert!(!pool.refused(Micros(0)).may_pass, "nobody was ever let in");
-    assert!(pool.accepted(&secret.current().unwrap()));
+    assert!(pool.accepted(pool.next(&[]).unwrap()));
     let (mut now, mut pauses) = (Micros::from_secs(100), Vec::new());
     for _ in 0..9 {
         let pause = pool.refused(now);

@@ -30,11 +30,12 @@ impl Attempt {
         let current = secret.kept.current();
         let mut refused: Vec<Arc<str>> = Vec::new();
         let mut last = None;
-        while let Some(version) = secret.next(&refused) {
-            let outcome = self.try_hosts_in_time(connection, LoginProof::Secret(&version)).await;
+        while let Some(choice) = secret.next(&refused) {
+            let proof = LoginProof::Secret(&choice.version);
+            let outcome = self.try_hosts_in_time(connection, proof).await;
             let failure = match outcome {
                 Ok(unread) => {
-                    if secret.accepted(&version) {
+                    if secret.accepted(choice) {
                         let name = secret.kept.key();
                         log_about!(
                             info,
@@ -49,7 +50,7 @@ impl Attempt {
             if !failure.is_unproven {
                 return Err(failure);
             }
-            let (name, id) = (secret.kept.key(), &version.id);
+            let (name, id) = (secret.kept.key(), &choice.version.id);
             log_about!(warn, self.about(&connection.peer), "secret {name}: version {id} was refused");
             if let Some(current) = current.as_ref().filter(|_| refused.is_empty()) {
                 secret.kept.refused(current, PATIENCE).await;
