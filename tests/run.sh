@@ -25,12 +25,12 @@ trap 'rm -f "$log"' EXIT
     cargo test --locked --no-fail-fast "$@" 2>&1 || test_status=$?
     QUICK=1 sh packaging/test/run.sh 2>&1 || packaging_status=$?
     echo "cargo-status $((${relay_status:-0} | ${test_status:-0} | ${packaging_status:-0}))"
-} | tee "$log" | grep --line-buffered -v '^cargo-status '
+} | tee "$log" | grep -a --line-buffered -v '^cargo-status '
 status=$(sed -n 's/^cargo-status //p' "$log")
 
 echo
-grep -E '^test .* \.\.\. FAILED' "$log" | sed 's/^test /failed: /'
-grep -oE 'SKIPPED [A-Za-z0-9_:]+: .*' "$log" | sed 's/^SKIPPED /skipped: /'
+grep -aE '^test .* \.\.\. FAILED' "$log" | sed 's/^test /failed: /'
+grep -aoE 'SKIPPED [A-Za-z0-9_:]+: .*' "$log" | sed 's/^SKIPPED /skipped: /'
 awk '/SKIPPED [A-Za-z0-9_:]+: / { unable++ }
      /^test result:/ { passed += $4; failed += $6; skipped += $8 }
      END { passed -= unable; skipped += unable
