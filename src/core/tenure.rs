@@ -118,9 +118,7 @@ impl Core {
             Stand::Linked(server) => {
                 let is_replication = self.pools[client.pool].part == Part::Replication;
                 let server = &self.servers[server];
-                // Where answers are not counted any more, at a ReadyForQuery behind which nothing was sent.
-                let is_lost = server.expected.is_lost() && !server.expected.is_unready();
-                is_replication || server.is_clean() || (is_lost && !server.is_midway())
+                is_replication || server.is_clean() || server.is_clean_as_far_as_known()
             }
         }
     }

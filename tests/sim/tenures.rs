@@ -218,6 +218,26 @@ fn copy_data_pass_and_their_end_is_the_boundary() {
 }
 
 #[test]
+fn a_failed_transaction_is_one_where_answers_are_not_counted_any_more_too() {
+    let (mut bench, client) = bench(PoolMode::Transaction);
+    bench.says(client, &query("begin"));
+    bench.says(SERVER, &[complete("BEGIN"), ready(b'T')].concat());
+    // A Sync that is sent amid the data of a COPY is answered or is not: which, the pooler cannot know.
+    let data = [frame(ask::COPY_DATA, b"1\n"), empties(&[ask::SYNC])].concat();
+    bench.says(client, &[parse("", "copy t from stdin"), bind(""), execute(), data].concat());
+    while bench.says(client, b"") > 0 {}
+    bench.says(SERVER, &frame(answer::PARSE_COMPLETE, b""));
+    bench.says(SERVER, &frame(answer::BIND_COMPLETE, b""));
+    bench.says(SERVER, &[frame(answer::COPY_IN_RESPONSE, &[0, 0, 0]), error(), ready(b'E')].concat());
+    bench.expire();
+    assert!(!bench.sent(client).contains(EXPIRED), "what is left of it is ROLLBACK");
+    bench.says(client, &query("rollback"));
+    bench.says(SERVER, &[complete("ROLLBACK"), ready(b'I')].concat());
+    bench.janitor();
+    assert_eq!(bench.sent(client), format!("C[ROLLBACK~] Z[I] {}", told(EXPIRED)));
+}
+
+#[test]
 fn a_failed_batch_is_read_to_its_sync() {
     let (mut bench, client) = bench(PoolMode::Transaction);
     bench.says(client, &parse("", "select 1/0"));

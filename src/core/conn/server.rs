@@ -170,6 +170,16 @@ impl Server {
             && !self.is_half_sent
     }
 
+    /// As [`Server::is_clean`] where answers are not counted any more: nothing was sent behind a
+    /// ReadyForQuery that was in no transaction. Further ones may come.
+    pub(crate) fn is_clean_as_far_as_known(&self) -> bool {
+        self.status == IDLE
+            && self.expected.is_lost()
+            && !self.expected.is_unready()
+            && !self.is_midway()
+            && !self.is_half_sent
+    }
+
     /// Whether a message with this tag makes no sense now: it has been asked nothing, and is to speak of
     /// nothing but parameters, notices, notifications, and of its end.
     #[inline]
