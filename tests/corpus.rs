@@ -21,6 +21,8 @@ mod identity;
 mod ini;
 #[path = "../fuzz/bodies/ldap.rs"]
 mod ldap;
+#[path = "../fuzz/bodies/presigned.rs"]
+mod presigned;
 #[path = "../fuzz/bodies/scram.rs"]
 mod scram;
 #[path = "../fuzz/bodies/startup.rs"]
@@ -101,4 +103,9 @@ fn cancel_corpus() {
 #[test]
 fn context_corpus() {
     replay("context", context::run);
+}
+
+#[test]
+fn presigned_corpus() {
+    replay("presigned", presigned::run);
 }

@@ -1,5 +1,6 @@
 //! Who a token says that its holder is, and as which roles that lets them log in: JSON Web Tokens, the keys
-//! of their issuers, the file that maps claims to roles, and OAUTHBEARER's messages.
+//! of their issuers, the file that maps claims to roles, and OAUTHBEARER's messages; requests that are
+//! presigned for AWS, and what AWS answers to one.
 //!
 //! Pure: no socket, no clock, no file. Tokens, keys and the time come in as arguments, a verdict goes out.
 //! The cryptography is aws-lc's, by jsonwebtoken; what that does not ask (a key id, members that are there
@@ -8,15 +9,18 @@
 //! (JWT), 8725 (best current practices), 6901 (JSON pointers), 7628 (OAUTHBEARER).
 
 mod algorithm;
+pub mod arn;
 mod claim_name;
 mod claims;
 mod claims_map;
 mod deny_list;
 mod key_set;
 pub mod oauthbearer;
+pub mod presigned;
 mod refusal;
 mod rules;
 mod strict_json;
+pub mod sts_answer;
 mod text;
 mod verify;
 

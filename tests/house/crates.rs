@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("config", &["rustix", "std::fs", "std::net"]),
     ("auth", &["aws_lc_rs", "base64", "md5", "std::net", "stringprep", "subtle", "zeroize"]),
-    ("identity", &["aws_lc_rs", "base64", "jsonwebtoken", "regex", "serde", "serde_json", "zeroize"]),
+    ("identity", &["aws_lc_rs", "base64", "jiff", "jsonwebtoken", "regex", "serde", "serde_json", "zeroize"]),
     ("stats", &[]),
     ("tasks", &["rustix", "std::process", "std::thread", "tokio"]),
     ("audit", &["aws_lc_rs", "jiff", "rtrb", "rustix", "std::fs", "std::process", "std::thread", "tokio"]),
