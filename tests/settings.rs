@@ -105,7 +105,15 @@ fn the_order_is_show_configs() {
             "auth_jwt_options",
             "auth_claims_file",
             "application_name_template",
-            "request_context_keys"
+            "request_context_keys",
+            "iam_caller_endpoint",
+            "iam_caller_server_id",
+            "iam_caller_map",
+            "iam_caller_rate",
+            "client_iam_mode",
+            "iam_client_cache_ttl",
+            "iam_client_login_rate",
+            "iam_client_source_rate"
         ]
     );
     let mut sorted = names[..ours].to_vec();

@@ -26,6 +26,10 @@ pub enum Method {
     Ldap,
     /// By a password that PAM takes; no rule has it.
     Pam,
+    /// By a presigned request that AWS STS answers with who has signed it.
+    IamCaller,
+    /// By a token of RDS that the endpoint of the client's database takes.
+    RdsIam,
 }
 
 /// What a client is asked for.
@@ -53,6 +57,8 @@ impl Method {
             AuthType::Jwt => Self::Jwt,
             AuthType::Ldap => Self::Ldap,
             AuthType::Pam => Self::Pam,
+            AuthType::IamCaller => Self::IamCaller,
+            AuthType::RdsIam => Self::RdsIam,
             AuthType::Hba => return None,
         })
     }
@@ -69,6 +75,8 @@ impl Method {
             "peer" => Self::Peer,
             "jwt" => Self::Jwt,
             "ldap" => Self::Ldap,
+            "iam_caller" => Self::IamCaller,
+            "rds_iam" => Self::RdsIam,
             _ => return None,
         })
     }
@@ -87,7 +95,14 @@ impl Method {
             Self::Jwt => "jwt",
             Self::Ldap => "ldap",
             Self::Pam => "pam",
+            Self::IamCaller => "iam_caller",
+            Self::RdsIam => "rds_iam",
         }
+    }
+
+    /// Whether the client sends a token in clear, which must not be seen on the way.
+    pub fn shows_token(self) -> bool {
+        matches!(self, Self::IamCaller | Self::RdsIam)
     }
 
     /// Whether a user name map tells which users a name is good for.

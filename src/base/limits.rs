@@ -211,32 +211,6 @@ pub const SECRET_BYTES_MAX: usize = 65_530;
 /// 65,535 bytes (PG_MAX_AUTH_TOKEN_LENGTH), of which its length takes four and the zero behind it one.
 pub const TOKEN_BYTES_MAX: usize = 65_530;
 
-/// Longest presigned GetCallerIdentity of a client, in whichever form: AWS's session tokens have some 2 KB, and
-/// its endpoints take no request line of more than 16 KB.
-pub const CALLER_TOKEN_BYTES_MAX: usize = 16 * 1024;
-
-/// Verdicts on tokens that are kept, some 400 bytes each: of acceptances as many as principals of a large
-/// organisation send within 15 minutes, of refusals enough to answer who tries the same one again.
-pub const TOKENS_ACCEPTED_MAX: usize = 10_000;
-/// See [`TOKENS_ACCEPTED_MAX`].
-pub const TOKENS_REFUSED_MAX: usize = 1_000;
-
-/// For how long a refused token is refused without a question, in milliseconds: no longer, since what looks
-/// like a refusal may be AWS's throttling.
-pub const TOKEN_REFUSED_MS: u64 = 5_000;
-
-/// Tokens that AWS, or one endpoint, is asked about at a time, in all and from one network.
-pub const TOKENS_JUDGED_MAX: usize = 16;
-/// See [`TOKENS_JUDGED_MAX`].
-pub const TOKENS_JUDGED_EACH_MAX: usize = 8;
-
-/// Longest answer of STS to GetCallerIdentity: it has some 500 bytes.
-pub const STS_ANSWER_BYTES_MAX: usize = 16 * 1024;
-
-/// Longest ARN of a caller, and longest unique id: a path has 512 bytes, a name 64 (IAM User Guide, "IAM and
-/// AWS STS quotas").
-pub const ARN_BYTES_MAX: usize = 1_024;
-
 /// Longest session token of AWS credentials, as it is encoded in a token: all else there takes less than
 /// 1,530 bytes. AWS's own have some thousand, and it names no bound.
 pub const SESSION_TOKEN_BYTES_MAX: usize = 64_000;

@@ -4,6 +4,7 @@
 
 mod args;
 mod audit;
+mod callers;
 mod check_iam;
 mod config_changes;
 mod denials;

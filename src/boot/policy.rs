@@ -10,7 +10,8 @@ use crate::auth::UserList;
 use crate::auth::hba::{FileError, Hba};
 use crate::base::limits;
 use crate::config::{
-    AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Settings, Snapshot, read_file,
+    AuthType, ClientIamMode, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Settings, Snapshot,
+    read_file,
 };
 use crate::control::{ClientTls, Policy};
 use crate::identity::DenyList;
@@ -125,7 +126,7 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     let tls = set_up_tls(&snapshot, before)
         .map_err(|errors| errors.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
     let denials = denials::read(&snapshot.settings);
-    let ((users, mut problems), Rules { hba, ldap, doubts }, tokens, (client_tls, server_tls), denials) =
+    let ((users, mut problems), rules, tokens, (client_tls, server_tls), denials) =
         match (of_iam.and(of_audit), users, rules, tokens, tls, denials) {
             (Ok(()), Ok(users), Ok(rules), Ok(tokens), Ok(tls), Ok(denials)) => {
                 (users, rules, tokens, tls, denials)
@@ -136,10 +137,11 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
             }
         };
     problems.extend(missing);
+    let Rules { hba, ldap, callers, doubts } = rules;
     let (snapshot, users, hba) = (Arc::new(snapshot), Arc::new(users), Arc::new(hba));
     let mut doubts = texts(&doubts);
     doubts.extend(left_out(client_tls.as_ref(), &server_tls, &ldap.tls.left_out));
-    let policy = Policy { snapshot, users, hba, ldap, tokens, client_tls, server_tls };
+    let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls };
     Ok(Loaded { policy, problems, doubts, denials: Some(denials) })
 }
 
@@ -158,14 +160,14 @@ pub(super) fn with_setting(
     if is_of_iam(key) {
         look_at_iam(&mut snapshot).map_err(|errors| errors.join("; "))?;
     }
-    let (hba, ldap, mut doubts) = match key {
-        "auth_type" | "auth_hba_file" | "auth_ident_file" | "auth_ldap_options" => {
+    let (hba, ldap, callers, mut doubts) = match key {
+        key if is_of_rules(key, before) => {
             let read = rules::read(&snapshot.settings);
-            let Rules { hba, ldap, doubts } = read.map_err(|errors| texts(&errors).join("; "))?;
-            let doubts = [texts(&doubts), texts(&ldap.tls.left_out)].concat();
-            (Arc::new(hba), ldap, doubts)
+            let rules = read.map_err(|errors| texts(&errors).join("; "))?;
+            let doubts = [texts(&rules.doubts), texts(&rules.ldap.tls.left_out)].concat();
+            (Arc::new(rules.hba), rules.ldap, rules.callers, doubts)
         }
-        _ => (Arc::clone(&before.hba), before.ldap.clone(), Vec::new()),
+        _ => (Arc::clone(&before.hba), before.ldap.clone(), before.callers.clone(), Vec::new()),
     };
     let denials = match key {
         "deny_principals" => Some(denials::read(&snapshot.settings).map_err(|errors| errors.join("; "))?),
@@ -196,8 +198,18 @@ pub(super) fn with_setting(
     }
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
-    let policy = Policy { snapshot: Arc::new(snapshot), users, hba, ldap, tokens, client_tls, server_tls };
+    let snapshot = Arc::new(snapshot);
+    let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls };
     Ok((Loaded { policy, problems, doubts, denials }, why))
+}
+
+/// Whether who has to prove themselves in which way hangs on the setting.
+fn is_of_rules(key: &str, before: &Policy) -> bool {
+    let of_callers = ["client_tls_sslmode", "iam_sts_region", "auth_claims_file"].contains(&key)
+        || key.starts_with("iam_caller");
+    matches!(key, "auth_type" | "auth_hba_file" | "auth_ident_file" | "auth_ldap_options")
+        || (of_callers && before.callers.is_some())
+        || (key == "client_iam_mode" && before.snapshot.settings.client_iam_mode != ClientIamMode::Off)
 }
 
 /// Whether what logins by IAM go by, or what they are worth, hangs on the setting.
@@ -422,6 +434,7 @@ mod tests {
             hba: Arc::default(),
             ldap: Default::default(),
             tokens: Default::default(),
+            callers: None,
             client_tls: None,
             server_tls: ServersTls::disabled(),
         };

@@ -4,14 +4,16 @@
 //! Whole or not at all. Never reads them where `auth_type` is another one, as PgBouncer (src/main.c,
 //! load_config()); a reload reads them again each time.
 
+use super::callers;
 use crate::auth::Method;
 use crate::auth::hba::{Doubt, FileError, FileKind, Hba, IdentMaps, Rule, Unsupported, Wrong};
 use crate::auth::ldap::{LdapEncryption, LdapOptions};
 use crate::base::limits;
-use crate::config::{AuthType, Settings, SslMode, read_file};
-use crate::control::Ldap;
+use crate::config::{AuthType, ClientIamMode, Settings, SslMode, read_file};
+use crate::control::{CallerPolicy, Ldap};
 use crate::tls::ldap::LdapTls;
 use std::io;
+use std::sync::Arc;
 
 /// Who has to prove themselves in which way.
 #[derive(Default)]
@@ -20,6 +22,8 @@ pub(super) struct Rules {
     pub hba: Hba,
     /// Directories.
     pub ldap: Ldap,
+    /// What logins by presigned requests of callers go by.
+    pub callers: Option<Arc<CallerPolicy>>,
     /// What is to be said about them.
     pub doubts: Vec<Doubt>,
 }
@@ -29,6 +33,26 @@ pub(super) struct Rules {
 /// # Errors
 /// Everything that is wrong with the files.
 pub(super) fn read(settings: &Settings) -> Result<Rules, Vec<FileError>> {
+    let mut rules = read_files(settings)?;
+    rules.callers = callers::read(settings, &rules.hba)?;
+    may_pass_tokens_through(settings, &rules.hba).map_err(|why| vec![why])?;
+    let is_clear = rules.callers.as_ref().is_some_and(|callers| callers.endpoint.is_clear());
+    rules.doubts.extend(is_clear.then_some(Doubt::CallersInClear));
+    Ok(rules)
+}
+
+/// Whether what logins by `rds_iam` need is set, where there are any.
+fn may_pass_tokens_through(settings: &Settings, hba: &Hba) -> Result<(), FileError> {
+    let is_of_setting = settings.auth_type == AuthType::RdsIam;
+    let is_of_rules = hba.rules().iter().any(|rule| rule.method == Method::RdsIam);
+    if is_of_setting && settings.client_tls_sslmode == SslMode::Disable {
+        return Err(FileError::TokenInClear(Method::RdsIam.word()));
+    }
+    let is_off = settings.client_iam_mode == ClientIamMode::Off;
+    if (is_of_setting || is_of_rules) && is_off { Err(FileError::NoClientIamMode) } else { Ok(()) }
+}
+
+fn read_files(settings: &Settings) -> Result<Rules, Vec<FileError>> {
     match settings.auth_type {
         AuthType::Hba => {
             let (hba, doubts) = hba(settings)?;

@@ -1,9 +1,11 @@
 //! `[issuers]`, `auth_claims_file`, `auth_jwt_options` and rules with `jwt` -> [`Tokens`]: what logins by
 //! tokens go by, judged as a whole.
 //!
-//! Whole or not at all. Never reads anything where neither `auth_type` nor a rule takes tokens. Keys in files
-//! are read here to see that they can be: what keeps them reads them again.
+//! Whole or not at all. Never reads anything where neither `auth_type` nor a rule takes tokens; the maps are
+//! for `iam_caller`, too. Keys in files are read here to see that they can be: what keeps them reads them
+//! again.
 
+use super::callers;
 use crate::auth::Method;
 use crate::auth::hba::{FileError, FileKind, Hba, Rule, TcpWay, Wrong};
 use crate::auth::jwt::JwtOptions;
@@ -29,7 +31,9 @@ pub(super) fn read(snapshot: &Snapshot, hba: &Hba) -> Result<Tokens, Vec<String>
     let settings = &snapshot.settings;
     let rules: Vec<_> = hba.rules().iter().filter(|rule| rule.method == Method::Jwt).collect();
     let is_of_setting = settings.auth_type == AuthType::Jwt;
-    if !is_of_setting && rules.is_empty() {
+    let has_jwt = is_of_setting || !rules.is_empty();
+    let maps_of_callers = callers::maps_named(settings, hba);
+    if !has_jwt && maps_of_callers.is_empty() {
         return Ok(Tokens::default());
     }
     let mut errors = Vec::new();
@@ -41,6 +45,15 @@ pub(super) fn read(snapshot: &Snapshot, hba: &Hba) -> Result<Tokens, Vec<String>
         }
     };
     let has_map = |name: &str| !are_maps_known || maps.has(name);
+    // that there is no file, or no name, `callers.rs` tells
+    let is_unknown =
+        |map: &&Arc<str>| !map.is_empty() && !settings.auth_claims_file.is_empty() && !has_map(map);
+    let unknown = maps_of_callers.into_iter().filter(is_unknown);
+    errors.extend(unknown.map(|map| FileError::UnknownClaimsMap(shown(map)).to_string()));
+    if !has_jwt {
+        let tokens = Tokens { maps: Arc::new(maps), ..Tokens::default() };
+        return if errors.is_empty() { Ok(tokens) } else { Err(errors) };
+    }
     let mut issuers = Vec::new();
     for (name, entry) in &snapshot.issuers {
         match issuer(name, entry, &has_map) {
@@ -93,6 +106,7 @@ pub(super) fn after_set(
             | "auth_ident_file"
             | "auth_jwt_options"
             | "auth_claims_file"
+            | "iam_caller_map"
             | "client_tls_sslmode"
     );
     if hangs_on_it { read(snapshot, hba) } else { Ok(before.tokens.clone()) }

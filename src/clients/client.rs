@@ -4,11 +4,13 @@
 //! One async function under `client_login_timeout`; nothing of it survives the hand-over but the guard of the
 //! channel. Source: PgBouncer, src/client.c (order of checks, log lines).
 
+mod caller;
 mod cancel;
 mod elsewhere;
 mod ending;
 mod hand_over;
 mod proof;
+mod rds_token;
 mod record;
 mod replication;
 mod token;

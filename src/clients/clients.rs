@@ -3,13 +3,14 @@
 //! One value, made by `boot`. Knows nothing of servers: both meet in the [`Plane`].
 
 use super::accepting::Accepting;
+use super::callers::Callers;
 use super::issuers::Issuers;
 use super::shortage::Shortage;
-use super::turns::{DirectoryTurns, Turns};
+use super::turns::DirectoryTurns;
 use super::unauthenticated::UnauthenticatedClients;
 use super::verifiers::Verifiers;
 use crate::base::{Micros, limits};
-use crate::control::{FairSemaphore, Logins, Plane, Randomness, Stream};
+use crate::control::{FairSemaphore, Logins, Plane, Randomness, Stream, Turns};
 use crate::core::ClientIdentity;
 use crate::io::Guard;
 use crate::tls::Handshakes;
@@ -60,6 +61,8 @@ pub struct Clients {
     pub pam_turns: Turns,
     /// Issuers of tokens, with their keys.
     pub(crate) issuers: Issuers,
+    /// Callers of AWS, as STS has named them.
+    pub callers: Arc<Callers>,
     /// The clients that are logging in.
     pub logins: Logins,
     /// What SCRAM clients are checked against.
@@ -87,6 +90,7 @@ impl Clients {
             ldap_turns: DirectoryTurns::default(),
             pam_turns: Turns::new("PAM", limits::PAM_LOGINS_MAX, limits::PAM_LOGINS_EACH_MAX),
             issuers: Issuers::new(plane.clock()),
+            callers: Arc::default(),
             logins: Logins::default(),
             verifiers: Arc::default(),
             random: Randomness::default(),

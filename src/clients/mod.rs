@@ -8,6 +8,7 @@ mod accept;
 mod accepting;
 pub mod auth_query;
 mod authenticate;
+mod callers;
 mod client;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod clients;
@@ -26,6 +27,7 @@ mod verifiers;
 mod wake_batch;
 
 pub(crate) use accept::Acceptors;
+pub use callers::Callers;
 pub use client::Arrival;
 pub use clients::{Clients, ConsoleLogin, ConsoleStream, Rights};
 pub(crate) use listen::{Listeners, unix_path};

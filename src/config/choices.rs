@@ -93,6 +93,20 @@ impl Choice for TimeoutAction {
     const WORDS: &'static [(&'static str, Self)] = &[("close", Self::Close), ("cancel", Self::Cancel)];
 }
 
+/// What becomes of tokens of RDS that clients send (`client_iam_mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ClientIamMode {
+    /// They prove nobody.
+    #[default]
+    Off,
+    /// Each is shown to the endpoint that it is for, whose verdict counts.
+    PassThrough,
+}
+
+impl Choice for ClientIamMode {
+    const WORDS: &'static [(&'static str, Self)] = &[("off", Self::Off), ("pass_through", Self::PassThrough)];
+}
+
 /// How clients prove who they are (`auth_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuthType {
@@ -116,6 +130,10 @@ pub enum AuthType {
     Pam,
     /// A token that an issuer of `[issuers]` has signed.
     Jwt,
+    /// A presigned request that AWS STS answers with who has signed it.
+    IamCaller,
+    /// A token of RDS that the endpoint of the client's database takes.
+    RdsIam,
     /// What the rule of `auth_hba_file` says that fits.
     Hba,
 }
@@ -131,6 +149,8 @@ impl Choice for AuthType {
         ("peer", Self::Peer),
         ("ldap", Self::Ldap),
         ("pam", Self::Pam),
+        ("iam_caller", Self::IamCaller),
+        ("rds_iam", Self::RdsIam),
         ("hba", Self::Hba),
         ("jwt", Self::Jwt),
     ];

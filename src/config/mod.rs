@@ -39,7 +39,7 @@ pub(crate) use choices::{AuditLog, AuditOverflow, AuditStatements};
 pub(crate) use choices::{
     AuthType, Choice, LoadBalance, LogFormat, SslMode, Tls13Suites, TlsNegotiation, TlsProtocols,
 };
-pub use choices::{IoBackend, Workers};
+pub use choices::{ClientIamMode, IoBackend, Workers};
 pub use choices::{OnDenied, OnExpired, PoolMode, SessionState, TimeoutAction};
 pub(crate) use ciphers::{CipherList, Curve, Curves};
 pub use database::Database;

@@ -7,8 +7,8 @@
 
 use super::choices::{AuditLog, AuditOverflow, AuditStatements};
 use super::choices::{
-    AuthDbname, AuthType, IoBackend, LogFormat, OnDenied, OnExpired, PoolMode, Recheck, SessionState,
-    SslMode, SyslogFacility, TimeoutAction, Tls13Suites, TlsNegotiation, TlsProtocols, Workers,
+    AuthDbname, AuthType, ClientIamMode, IoBackend, LogFormat, OnDenied, OnExpired, PoolMode, Recheck,
+    SessionState, SslMode, SyslogFacility, TimeoutAction, Tls13Suites, TlsNegotiation, TlsProtocols, Workers,
 };
 use super::ciphers::{CipherList, Curves};
 use super::context_keys::ContextKeyList;
@@ -321,7 +321,8 @@ settings! {
         "Options for auth_type=jwt, as a rule of auth_hba_file has them behind jwt: issuer=NAME, map=NAME, \
          transport=password or transport=oauthbearer.";
     auth_claims_file: Text = "", Reload, Active,
-        "File of maps from the claims of tokens to roles, for map= of issuers and of rules with jwt.";
+        "File of maps from the claims of tokens to roles, for map= of issuers and of rules with jwt or \
+         iam_caller, and for iam_caller_map.";
     application_name_template: NameTemplate = "", Reload, Active,
         "What servers are told as clients' application_name, 63 bytes at the most: %a the client's own, %p \
          its principal (shortened) or user, %s its session, %u its user, %d its database, %r its address, \
@@ -329,4 +330,24 @@ settings! {
     request_context_keys: ContextKeyList = "", Reload, Active,
         "Keys of the context of clients' requests (traceparent, x-amzn-trace-id) that are taken from startup \
          parameters, from comments of SQLCommenter and from SET pgweir.context; nothing: none is looked for.";
+    iam_caller_endpoint: Text = "", Reload, Active,
+        "URL of the AWS STS that clients sign for and that answers who they are (auth_type=iam_caller), such \
+         as https://sts.eu-west-1.amazonaws.com; nothing: that method is refused at load.";
+    iam_caller_server_id: Text = "", Reload, Active,
+        "Value of the header x-pgweir-server-id that such clients sign, so that what they have signed for \
+         somebody else is of no use here: a name of this pooler's own.";
+    iam_caller_map: Text = "", Reload, Active,
+        "Map of auth_claims_file that tells which roles such clients may be; map= of an hba rule goes first.";
+    iam_caller_rate: NonZeroU32 = "10", Reload, Active,
+        "Questions a second to that AWS STS; more logins than that with new tokens wait for their turns.";
+    client_iam_mode: ClientIamMode = "off", Reload, Active,
+        "What becomes of tokens of RDS that clients send (auth_type=rds_iam): pass_through: each is shown to \
+         the endpoint that it is for, whose verdict counts; off: that method is refused at load.";
+    iam_client_cache_ttl: Seconds = "300", Reload, Active,
+        "Seconds for which a token of RDS that was accepted is accepted again without a login; it never is \
+         within 30 seconds of its end.";
+    iam_client_login_rate: NonZeroU32 = "5", Reload, Active,
+        "Logins a second at each endpoint that show clients' tokens of RDS, beside iam_login_rate.";
+    iam_client_source_rate: NonZeroU32 = "1", Reload, Active,
+        "Logins a second that show clients' tokens of RDS, for each address that clients come from.";
 }

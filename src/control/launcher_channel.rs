@@ -4,6 +4,7 @@
 
 use super::cancel_keys::CancelRequest;
 use super::peer_request::PeerRequest;
+use super::token_request::TokenRequest;
 use crate::base::{Micros, PoolId, WorkerId};
 use crate::core::{PoolShare, Scope};
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub enum LauncherEvent {
     SendCancel(CancelRequest),
     /// A cancel request is to be forwarded.
     ForwardCancel(PeerRequest),
+    /// A client's token is to be shown to its endpoint.
+    JudgeToken(Box<TokenRequest>),
 }
 
 /// Tells the launcher; cheap to clone, never blocks. What is said after the launcher has ended is dropped.

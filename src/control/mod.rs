@@ -36,7 +36,10 @@ mod rounds;
 mod server_secrets;
 #[cfg(test)]
 pub(crate) mod tests;
+mod token_request;
+mod token_verdicts;
 mod tokens;
+mod turns;
 mod welcome;
 
 pub(crate) use admissions::{Admission, Admissions};
@@ -60,15 +63,18 @@ pub use peer_request::PeerRequest;
 pub use places::{Place, Places};
 pub(crate) use plane::draw_start_id;
 pub use plane::{Phase, Plane, WorkerSet};
+pub use policy::{CallerPolicy, Ldap, Policy};
 pub(crate) use policy::{ClientTls, tcp_options};
-pub use policy::{Ldap, Policy};
 pub use pool_entry::CountedClient;
 pub(crate) use pool_entry::PoolEntry;
 pub(crate) use random::Randomness;
 pub(crate) use registry::DatabaseView;
 pub(crate) use replication::{Acceptance, ReplicationOffer, ReplicationRequest, ReplicationWish};
 pub(crate) use server_secrets::Stored;
+pub use token_request::{TokenProven, TokenRefused, TokenRequest};
+pub(crate) use token_verdicts::{Judging, PacedTurns, SourcePaces, TokenId, Verdict, Verdicts};
 pub use tokens::{TokenIssuer, Tokens};
+pub use turns::Turns;
 pub(crate) use welcome::Welcome;
 
 #[cfg(test)]

@@ -34,6 +34,12 @@ impl Places {
         self.place(pool, Use::LoggingIn(opening))
     }
 
+    /// A place for a server that a client's own token opens, if there is one to spare.
+    pub fn take_spare(self: &Arc<Self>, pool: &Arc<PoolShare>, now: Micros) -> Option<Place> {
+        let opening = self.ledger().take_spare(pool, now)?;
+        Some(self.given(pool, opening))
+    }
+
     /// A place for a cancel request's connection, if there is one.
     pub fn take_cancel(self: &Arc<Self>, pool: &Arc<PoolShare>) -> Option<Place> {
         self.ledger().take_cancel(pool).then(|| self.place(pool, Use::Cancel))

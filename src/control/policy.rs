@@ -7,6 +7,7 @@ use crate::auth::UserList;
 use crate::auth::hba::Hba;
 use crate::auth::ldap::LdapOptions;
 use crate::config::{Settings, Snapshot, SslMode};
+use crate::iam::caller::CallerEndpoint;
 use crate::io::options::TcpOptions;
 use crate::tls::ServersTls;
 use crate::tls::client::Acceptor;
@@ -32,6 +33,15 @@ pub struct Ldap {
     pub tls: LdapTls,
 }
 
+/// What logins by presigned requests of callers go by (`iam_caller`).
+#[derive(Clone, Debug)]
+pub struct CallerPolicy {
+    /// Where the requests are shown.
+    pub endpoint: Arc<CallerEndpoint>,
+    /// `iam_caller_map`, for rules that name no map.
+    pub map: Arc<str>,
+}
+
 /// The configuration in force, with all that was made from its files. Replaced whole by a reload.
 pub struct Policy {
     /// The files' settings and entries.
@@ -44,6 +54,8 @@ pub struct Policy {
     pub ldap: Ldap,
     /// What logins by tokens go by.
     pub tokens: Tokens,
+    /// What logins by presigned requests of callers go by; `None`: there are none.
+    pub callers: Option<Arc<CallerPolicy>>,
     /// What TLS handshakes with clients need; `None` = no TLS.
     pub client_tls: Option<ClientTls>,
     /// What TLS handshakes with servers need.
@@ -59,6 +71,7 @@ impl Policy {
             hba: Arc::default(),
             ldap: Ldap::default(),
             tokens: Tokens::default(),
+            callers: None,
             client_tls: None,
             server_tls: ServersTls::disabled(),
         }

@@ -149,6 +149,24 @@ impl Registry {
         self.read().databases.get(database)?.pools.get(user).cloned()
     }
 
+    /// The pool of a database entry and `user`, and whether it is there; else one that nobody else knows of
+    /// and that ends with whoever holds it: for somebody who has not proven that there need be one.
+    pub fn pool_or_sketch(
+        &self,
+        snapshot: &Snapshot,
+        config: &Arc<Database>,
+        user: &str,
+    ) -> (Arc<PoolEntry>, bool) {
+        if let Some(pool) = self.find(&config.name, user) {
+            return (pool, true);
+        }
+        let id = PoolId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        let database = Arc::new(DatabaseShare::new(Arc::clone(&config.name), Arc::clone(&self.gate)));
+        let rules = Arc::new(snapshot.pool_rules(config, user));
+        let share = PoolShare::new(id, database, user.into(), rules, self.workers);
+        (Arc::new(PoolEntry::new(Arc::new(share), Arc::clone(config))), false)
+    }
+
     /// A database's switches, for a client that has proven that it may ask for it; an entry is made from `*`
     /// if need be. `None` where there is no such database.
     pub fn database(&self, snapshot: &Snapshot, name: &str) -> Option<Arc<DatabaseShare>> {

@@ -10,6 +10,7 @@ mod advice;
 pub mod age;
 mod aws_source;
 pub mod budget;
+pub mod caller;
 mod clock;
 mod credentials;
 pub mod denial;

@@ -51,6 +51,8 @@ pub struct Token {
     text: Zeroizing<String>,
     minted_at: SystemTime,
     expires_at: SystemTime,
+    /// For how long behind `minted_at` it may be sent.
+    age_max: Duration,
 }
 
 /// Why no token was made.
@@ -92,7 +94,14 @@ impl Token {
         }
         let query = action(endpoint.service(), user);
         let text = presign(endpoint, &query, credentials, now)?;
-        Ok(Self { text, minted_at: now, expires_at })
+        Ok(Self { text, minted_at: now, expires_at, age_max: TOKEN_AGE_MAX })
+    }
+
+    /// A token that somebody else has made and that has come `now`: it may be sent until it expires. Whoever
+    /// sends it on has looked at what it says.
+    pub fn received(text: &str, now: SystemTime, expires_at: SystemTime) -> Self {
+        let text = Zeroizing::new(text.to_owned());
+        Self { text, minted_at: now, expires_at, age_max: TOKEN_LIFETIME }
     }
 
     /// The token itself, for the one place that sends it.
@@ -100,7 +109,7 @@ impl Token {
         &self.text
     }
 
-    /// When it was made.
+    /// When it was made, or came.
     pub fn minted_at(&self) -> SystemTime {
         self.minted_at
     }
@@ -114,7 +123,7 @@ impl Token {
     /// Whether it may still be sent: made less than [`TOKEN_AGE_MAX`] ago and not expired. A clock that was
     /// set back makes it stale, since its age is unknown then.
     pub fn is_fresh(&self, now: SystemTime) -> bool {
-        now < self.expires_at && now.duration_since(self.minted_at).is_ok_and(|age| age <= TOKEN_AGE_MAX)
+        now < self.expires_at && now.duration_since(self.minted_at).is_ok_and(|age| age <= self.age_max)
     }
 }
 
@@ -275,6 +284,14 @@ mod tests {
         let token = mint("app", None).ok().unwrap();
         assert!(token.is_fresh(at(1060)) && !token.is_fresh(at(1061)));
         assert!(!token.is_fresh(at(999)), "the clock was set back");
+    }
+
+    #[test]
+    fn a_token_of_somebody_else_may_be_sent_until_it_expires() {
+        let token = Token::received("host:5432/?Action=connect", at(1000), at(1700));
+        assert_eq!(token.expose(), "host:5432/?Action=connect");
+        assert!(token.is_fresh(at(1000)) && token.is_fresh(at(1699)));
+        assert!(!token.is_fresh(at(1700)) && !token.is_fresh(at(999)));
     }
 
     #[test]

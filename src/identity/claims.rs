@@ -25,6 +25,15 @@ impl Claims {
         Self { members, expires_at_epoch_s }
     }
 
+    /// Of names and texts that somebody else than an issuer of JSON web tokens vouches for.
+    pub fn of_texts<'a>(
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+        expires_at_epoch_s: u64,
+    ) -> Self {
+        let member = |(name, text): (&str, &str)| (name.to_owned(), Value::from(text));
+        Self { members: texts.into_iter().map(member).collect(), expires_at_epoch_s }
+    }
+
     /// A claim's text: of a string, a number, or `true` and `false`; `None`: it is not there, or is a list or
     /// an object.
     pub fn text(&self, name: &ClaimName) -> Option<Cow<'_, str>> {

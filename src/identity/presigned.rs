@@ -3,9 +3,9 @@
 //!
 //! The signature itself is nobody's to verify but AWS's, who alone knows the key. What is read here decides
 //! whether a request is shown to it at all: so a reading that AWS would not share must not pass. One spelling
-//! of everything: parameters by their exact names, each once, none that is not known; percent encoding as
-//! RFC 3986 section 2.3 has it, in capitals, for what needs it and nothing else; the host, letter by letter;
-//! the path `/`. Never holds or shows more of a token than its access key's id, region and dates. Sources: AWS
+//! of everything: parameters by their exact names, each once, none that is not known; percent encoding as RFC
+//! 3986 section 2.3 has it, in capitals, for what needs it and nothing else; the host, letter by letter; the
+//! path `/`. Never holds or shows more of a token than its access key's id, region and dates. Sources: AWS
 //! General Reference, "Signature Version 4"; AWS Security Token Service API Reference, GetCallerIdentity;
 //! Amazon RDS User Guide, "IAM database authentication".
 
@@ -235,8 +235,7 @@ fn without_scheme<'a>(text: &'a str, scheme: &str) -> Result<&'a str, Refusal> {
 /// A value, decoded: unreserved characters as they are, all others as `%XX` in capitals; so no two texts
 /// mean the same.
 fn decode(text: &str) -> Result<Cow<'_, str>, Refusal> {
-    let is_unreserved =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     if text.bytes().all(is_unreserved) {
         return Ok(Cow::Borrowed(text));
     }

@@ -66,7 +66,8 @@ impl<'a> Reader<'a> {
         const NAMES: [&str; 3] = ["Arn", "UserId", "Account"];
         let mut found = [None; 3];
         while !self.closes("GetCallerIdentityResult") {
-            let at = NAMES.iter().position(|name| self.0.trim_ascii_start().starts_with(&format!("<{name}>")));
+            let at =
+                NAMES.iter().position(|name| self.0.trim_ascii_start().starts_with(&format!("<{name}>")));
             let at = at.filter(|at| found[*at].is_none()).ok_or(BadAnswer)?;
             found[at] = Some(self.text_of(NAMES[at])?);
         }

@@ -103,6 +103,8 @@ impl Scrape {
             max_user_connections: settings.max_user_connections.into(),
             clients_refused: self.status.plane.admissions.refused(),
             tls_handshakes: self.status.clients.handshakes.counts(),
+            caller_logins: self.status.clients.callers.counts(),
+            rds_token_logins: self.status.servers.client_tokens.counts(),
             renewals_late: self.status.plane.places.late_pools() as u64,
             login_clients_cut_off: self.status.clients.unauthenticated.cut_off(),
             log_lines_lost: self.log.lines_lost(),

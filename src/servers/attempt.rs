@@ -15,7 +15,7 @@ use super::connect;
 use super::connect::{LoginFailure, Opened};
 use super::credential::Credential;
 use super::handshake::{Handshake, LoginPlan};
-use super::iam::{NoToken, Signer, entry};
+use super::iam::{MakesTokens, NoToken, entry};
 use super::outcome::{AttemptError, Failure, LoginConnection, RetryDecision};
 use super::secrets;
 use super::servers::Servers;
@@ -54,8 +54,8 @@ pub(super) struct Attempt {
 pub(super) enum LoginProof<'a> {
     /// What is stored of a password.
     Stored,
-    /// A token of this signer, and nothing else.
-    Signer(&'a Signer),
+    /// A token of this maker, and nothing else.
+    Token(&'a dyn MakesTokens),
     /// This version of a secret that others keep, and nothing else.
     Secret(&'a Version),
 }
@@ -65,7 +65,7 @@ impl LoginProof<'_> {
     fn user(&self) -> Option<&Arc<str>> {
         match self {
             Self::Secret(version) => version.login()?.user.as_ref(),
-            Self::Stored | Self::Signer(_) => None,
+            Self::Stored | Self::Token(_) => None,
         }
     }
 }
@@ -127,6 +127,12 @@ impl Attempt {
     /// An attempt that needs no place: it never comes to a session.
     pub(super) fn probe(servers: Arc<Servers>, entry: Arc<PoolEntry>) -> Self {
         Self { is_probe: true, ..Self::new(servers, entry, Want::Renewal) }
+    }
+
+    /// An attempt that shows a client's own token: it is tried once, by whoever has made it. As a probe it
+    /// needs no place.
+    pub(super) fn of_client(servers: Arc<Servers>, entry: Arc<PoolEntry>, is_probe: bool) -> Self {
+        Self { is_probe, ..Self::new(servers, entry, Want::Renewal) }
     }
 
     /// Connects and logs in; returns the bytes that came behind the login.
@@ -346,7 +352,7 @@ impl Attempt {
     /// What proves the pool's user to its servers; `None` = nothing is known.
     fn credential(&self, proof: LoginProof<'_>) -> Result<Option<Credential>, NoToken> {
         Ok(match proof {
-            LoginProof::Signer(signer) => Some(Credential::Token(signer.mint(&self.entry.share.user)?)),
+            LoginProof::Token(maker) => Some(Credential::Token(maker.token_for(&self.entry.share.user)?)),
             LoginProof::Stored => {
                 let stored = self.servers.plane.stored(&self.policy, &self.entry, &self.config);
                 stored.map(Credential::Stored)

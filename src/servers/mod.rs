@@ -7,6 +7,7 @@
 mod attempt;
 mod cancel_queues;
 mod cancel_request;
+mod client_tokens;
 mod connect;
 mod credential;
 mod dns;
@@ -25,6 +26,7 @@ mod servers;
 #[cfg(test)]
 mod tests;
 
+pub use client_tokens::ClientTokens;
 pub use dns::Dns;
 pub use peers::Peers;
 pub use servers::Servers;

@@ -3,6 +3,7 @@
 //! One value, made by `boot`. Knows nothing of clients' logins: both meet in the [`Plane`].
 
 use super::cancel_queues::CancelQueues;
+use super::client_tokens::ClientTokens;
 use super::dns::Dns;
 use super::iam::Iam;
 use super::peers::Peers;
@@ -26,6 +27,8 @@ pub struct Servers {
     pub cancels: CancelQueues,
     /// Cancel requests on their way to peers.
     pub peers: Peers,
+    /// Tokens that clients have made for themselves.
+    pub client_tokens: ClientTokens,
 }
 
 impl Servers {
@@ -40,6 +43,7 @@ impl Servers {
             logins: Logins::default(),
             cancels: CancelQueues::default(),
             peers: Peers::default(),
+            client_tokens: ClientTokens::default(),
             plane,
         })
     }

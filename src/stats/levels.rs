@@ -13,6 +13,10 @@ pub(crate) const HANDSHAKE_KINDS: [&str; 2] = ["full", "resumed"];
 /// What fetches of secrets come to.
 pub(crate) const FETCH_RESULTS: [&str; 2] = ["ok", "failed"];
 
+/// What comes of tokens that only AWS can verify: what is none for us; what is known already; AWS's verdict,
+/// or none.
+pub(crate) const TOKEN_OUTCOMES: [&str; 5] = ["unfit", "cached", "accepted", "refused", "unavailable"];
+
 /// Connections of one pool by state, summed over the workers and the login plane. Names
 /// are PgBouncer's columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +83,10 @@ pub struct ProcessLevels {
     pub clients_refused: [u64; CLIENT_LIMITS.len()],
     /// Clients' TLS handshakes, in the order of [`HANDSHAKE_KINDS`].
     pub tls_handshakes: [u64; HANDSHAKE_KINDS.len()],
+    /// Logins of callers of AWS, in the order of [`TOKEN_OUTCOMES`].
+    pub caller_logins: [u64; TOKEN_OUTCOMES.len()],
+    /// Logins of clients by tokens of RDS, in that order.
+    pub rds_token_logins: [u64; TOKEN_OUTCOMES.len()],
     /// Clients that had not proven who they are and made room for others.
     pub login_clients_cut_off: u64,
     /// Panics that have ended one task each.

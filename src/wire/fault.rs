@@ -48,6 +48,8 @@ pub enum Fault {
     PamFailed,
     JwtFailed,
     AuthorizationIdentity,
+    CallerFailed,
+    RdsTokenFailed,
     LoginRejected,
     NoMethod,
     /// A principal that `deny_principals` names wants to log in.
@@ -164,6 +166,8 @@ impl Fault {
             Self::PamFailed => "PAM authentication failed",
             Self::JwtFailed => "JWT authentication failed",
             Self::AuthorizationIdentity => "client uses authorization identity, but it is not supported",
+            Self::CallerFailed => "IAM caller authentication failed",
+            Self::RdsTokenFailed => "RDS IAM authentication failed",
             Self::LoginRejected => "login rejected",
             Self::NoMethod => "no authentication method is found",
             Self::LoginDenied => "principal is denied",
@@ -212,13 +216,14 @@ impl Fault {
     }
 
     /// The SQLSTATE that goes with it: PgBouncer's 08P01, except for a server's own words, for servers that
-    /// cannot be had, for bounds of ours and for identities that have ended.
+    /// cannot be had, for tokens that prove nobody, for bounds of ours and for identities that have ended.
     pub fn sqlstate(&self) -> &str {
         match self {
             Self::Relayed { sqlstate, .. } => sqlstate,
             Self::NoServer { .. } => sqlstate::CONNECTION_FAILURE,
             Self::JwtFailed => sqlstate::INVALID_AUTHORIZATION,
             Self::AuthorizationIdentity => sqlstate::FEATURE_NOT_SUPPORTED,
+            Self::CallerFailed | Self::RdsTokenFailed => sqlstate::INVALID_AUTHORIZATION,
             Self::StatementTooLong | Self::StatementsFull | Self::ClientStatementsFull => {
                 sqlstate::OUT_OF_MEMORY
             }

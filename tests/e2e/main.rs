@@ -18,6 +18,7 @@ mod vault;
 
 mod auth;
 mod bad_input;
+mod callers;
 mod cancel;
 mod console;
 mod context;

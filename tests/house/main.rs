@@ -28,8 +28,8 @@ const NARROW: &[(&str, &[&str])] = &[
     (
         "servers",
         &[
-            "base", "wire", "config", "auth", "stats", "tasks", "audit", "core", "io", "tls", "worker",
-            "iam", "secrets", "control", "servers",
+            "base", "wire", "config", "auth", "identity", "stats", "tasks", "audit", "core", "io", "tls",
+            "worker", "iam", "secrets", "control", "servers",
         ],
     ),
 ];

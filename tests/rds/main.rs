@@ -19,6 +19,7 @@ mod dsql;
 mod hosts;
 mod logins;
 mod outage;
+mod pass_through;
 mod proof;
 mod recycling;
 mod replication;

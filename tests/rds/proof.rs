@@ -17,20 +17,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a token is made of.
 #[derive(Clone, Copy)]
-struct Request<'a> {
-    key: &'a str,
-    secret: &'a str,
-    session: Option<&'a str>,
+pub struct Request<'a> {
+    pub key: &'a str,
+    pub secret: &'a str,
+    pub session: Option<&'a str>,
     /// Made so many seconds ago.
-    ago_s: i64,
-    region: &'a str,
-    host: &'a str,
-    port: u16,
-    user: &'a str,
+    pub ago_s: i64,
+    pub region: &'a str,
+    pub host: &'a str,
+    pub port: u16,
+    pub user: &'a str,
 }
 
 /// A request whose token is good for `app`.
-const GOOD: Request<'static> = Request {
+pub const GOOD: Request<'static> = Request {
     key: KEY,
     secret: SECRET,
     session: None,
@@ -42,7 +42,7 @@ const GOOD: Request<'static> = Request {
 };
 
 /// One token each; `None`: there is no botocore here, which has been said.
-fn botocore(requests: &[Request<'_>]) -> Option<Vec<String>> {
+pub fn botocore(requests: &[Request<'_>]) -> Option<Vec<String>> {
     let python = programs::in_repository(".venv/bin/python");
     let mut command = programs::limited(&python);
     command.arg(programs::in_repository("tests/drivers/rds_tokens.py")).env("PYTHONUTF8", "1");

@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 /// Everything that the console and the page show.
-fn shown(pooler: &Pooler, metrics: u16) -> String {
+pub fn shown(pooler: &Pooler, metrics: u16) -> String {
     let mut console = pooler.console();
     console.send(&raw::query("show help"));
     let mut usage = String::new();

@@ -45,6 +45,7 @@ pub(super) fn policy(databases: &str, settings: &str, users: &str) -> Policy {
         hba: Arc::default(),
         ldap: Default::default(),
         tokens: Default::default(),
+        callers: None,
         client_tls: None,
         server_tls,
     }

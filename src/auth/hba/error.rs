@@ -56,6 +56,24 @@ pub enum FileError {
     /// The program was built without it.
     #[error("auth_type=pam is not in this build: it wants the feature pam")]
     NoPam,
+    /// A token would be sent in clear.
+    #[error("auth_type={0} needs TLS towards clients: set client_tls_sslmode")]
+    TokenInClear(&'static str),
+    /// Where requests of callers are shown.
+    #[error("{0}")]
+    Caller(String),
+    /// Nothing says which roles callers may be.
+    #[error("iam_caller needs iam_caller_map, or map= in its rule: no ARN is the name of a role")]
+    NoCallerMap,
+    /// Tokens of RDS are shown to nobody.
+    #[error("rds_iam shows each client's token to its endpoint: allow that by client_iam_mode=pass_through")]
+    NoClientIamMode,
+    /// Nothing says which claims are good for which roles.
+    #[error("iam_caller needs auth_claims_file")]
+    NoClaimsFile,
+    /// It has no such map.
+    #[error("auth_claims_file has no map {0}")]
+    UnknownClaimsMap(String),
     /// It cannot be read.
     #[error("could not open {kind} config file {file}: {why}")]
     Unreadable {
@@ -118,6 +136,8 @@ pub enum Wrong {
     RejectLeftOut(Unsupported),
     #[error("unsupported parameters")]
     Excess,
+    #[error("a token may not be asked for without TLS: write hostssl or local")]
+    TokenWithoutTls,
     #[error("names of one line must have commas between them")]
     NoComma,
     #[error("could not read {file}: {why}")]
@@ -234,6 +254,9 @@ pub enum Doubt {
     /// Whoever answers passes for the directory.
     #[error("certificates of LDAP servers are not verified (TLS_REQCERT)")]
     UnverifiedLdap,
+    /// An endpoint of tests'.
+    #[error("iam_caller_endpoint is http: requests of callers go to it in clear, for tests only")]
+    CallersInClear,
     /// libldap would go by it.
     #[error("{0} of ldap.conf has no effect")]
     LdapConf(&'static str),

@@ -86,17 +86,32 @@ fn read(
     if let Some(why) = of_gss.or(of_databases).or(of_users).or(of_addresses) {
         return Err(NoRule::LeftOut(why).in_line_of(method));
     }
-    let options = match method {
-        Method::Ldap => Options::Ldap(Arc::new(LdapOptions::parse(tokens.rest()).map_err(Wrong::Ldap)?)),
-        Method::Jwt => Options::Jwt(Arc::new(JwtOptions::parse(tokens.rest()).map_err(Wrong::Jwt)?)),
-        _ => {
-            let map = map_named(&mut tokens, maps).map_err(|why| why.in_line_of(method))?;
-            map.map_or(Options::None, Options::Map)
-        }
-    };
-    let rule = Rule { place: place.clone(), method, options, kind, databases, users, addresses };
+    let options = options(method, kind, &mut tokens, maps)?;
+    let place = place.clone();
+    let rule = Rule { place, method, options, kind, databases, users, addresses };
     doubt_rule(files, &rule);
     Ok(rule)
+}
+
+/// What stands behind the method.
+fn options(method: Method, kind: Kind, tokens: &mut Tokens<'_>, maps: &IdentMaps) -> Result<Options, NoRule> {
+    Ok(match method {
+        Method::Ldap => Options::Ldap(Arc::new(LdapOptions::parse(tokens.rest()).map_err(Wrong::Ldap)?)),
+        Method::Jwt => Options::Jwt(Arc::new(JwtOptions::parse(tokens.rest()).map_err(Wrong::Jwt)?)),
+        _ if method.shows_token() => {
+            if !matches!(kind, Kind::Local | Kind::HostSsl) {
+                return Err(Wrong::TokenWithoutTls.into());
+            }
+            match claims_map_named(tokens)? {
+                Some(_) if method == Method::RdsIam => return Err(Wrong::Excess.into()), // it names the role
+                map => map.map_or(Options::None, Options::ClaimsMap),
+            }
+        }
+        _ => {
+            let map = map_named(tokens, maps).map_err(|why| why.in_line_of(method))?;
+            map.map_or(Options::None, Options::Map)
+        }
+    })
 }
 
 /// For which connections the rule is, and whether it asks how they are encrypted by GSSAPI.
@@ -128,6 +143,25 @@ fn method(tokens: &mut Tokens<'_>) -> Result<Method, NoRule> {
     };
     tokens.take()?;
     Ok(method)
+}
+
+/// `map=NAME` of the file of claims, if there is one, and nothing else. What else stands there might narrow
+/// whom the rule lets in: it refuses the file.
+fn claims_map_named(tokens: &mut Tokens<'_>) -> Result<Option<Arc<str>>, Wrong> {
+    let mut map = None;
+    while !tokens.is_at_end() {
+        let (name, value) = match tokens.current() {
+            Token::Word(word) => word.split_once('='),
+            _ => None,
+        }
+        .ok_or(Wrong::Excess)?;
+        if name != "map" || value.is_empty() || map.is_some() {
+            return Err(Wrong::Excess);
+        }
+        map = Some(value.into());
+        tokens.take()?;
+    }
+    Ok(map)
 }
 
 /// `map=NAME`, if there is one, and nothing else.

@@ -83,6 +83,7 @@ pub(super) enum Options {
     Map(Arc<IdentMap>),
     Ldap(Arc<LdapOptions>),
     Jwt(Arc<JwtOptions>),
+    ClaimsMap(Arc<str>),
 }
 
 /// One rule of an hba file.
@@ -151,6 +152,12 @@ impl Rule {
     /// Whose tokens count; with [`Method::Jwt`] alone.
     pub fn jwt(&self) -> Option<&Arc<JwtOptions>> {
         if let Options::Jwt(options) = &self.options { Some(options) } else { None }
+    }
+
+    /// Which claims are good for which roles; with [`Method::IamCaller`] alone, `None`: those of
+    /// `iam_caller_map`.
+    pub fn claims_map(&self) -> Option<&Arc<str>> {
+        if let Options::ClaimsMap(name) = &self.options { Some(name) } else { None }
     }
 
     fn is_for_origin(&self, origin: Origin) -> bool {

@@ -65,3 +65,32 @@ pub const DENY_WATCH_MS: u64 = 1_000;
 /// Clients of which a worker looks up in one turn whether they may stay: a regular expression or two for
 /// each, so that queries wait less than some milliseconds for it.
 pub const JUDGED_CLIENTS_MAX: usize = 1_024;
+
+/// Longest presigned GetCallerIdentity of a client, in whichever form: AWS's session tokens have some 2 KB,
+/// and its endpoints take no request line of more than 16 KB.
+pub const CALLER_TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// Verdicts on tokens that are kept, some 400 bytes each: of acceptances as many as principals of a large
+/// organisation send within 15 minutes, of refusals enough to answer who tries the same one again.
+pub const TOKENS_ACCEPTED_MAX: usize = 10_000;
+/// See [`TOKENS_ACCEPTED_MAX`].
+pub const TOKENS_REFUSED_MAX: usize = 1_000;
+
+/// Addresses whose pace of sending tokens is known, some 100 bytes each.
+pub const TOKEN_SOURCES_MAX: usize = 10_000;
+
+/// For how long a refused token is refused without a question, in milliseconds: no longer, since what looks
+/// like a refusal may be AWS's throttling.
+pub const TOKEN_REFUSED_MS: u64 = 5_000;
+
+/// Tokens that AWS, or one endpoint, is asked about at a time, in all and from one network.
+pub const TOKENS_JUDGED_MAX: usize = 16;
+/// See [`TOKENS_JUDGED_MAX`].
+pub const TOKENS_JUDGED_EACH_MAX: usize = 8;
+
+/// Longest answer of STS to GetCallerIdentity: it has some 500 bytes.
+pub const STS_ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest ARN of a caller, and longest unique id: a path has 512 bytes, a name 64 (IAM User Guide, "IAM and
+/// AWS STS quotas").
+pub const ARN_BYTES_MAX: usize = 1_024;

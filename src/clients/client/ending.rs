@@ -73,10 +73,12 @@ async fn take_leave(clients: &Clients, stream: ClientStream, end: &LoginEnd) {
 /// Whether a login ended because of who the client is, or is not.
 fn is_about_the_client(end: &LoginEnd) -> bool {
     use Fault::{
-        CertificateFailed, JwtFailed, LdapFailed, LoginDenied, LoginRejected, NoMethod, NoSuchDatabase,
-        NoSuchUser, PamFailed, PasswordWrong, PeerRejected, SaslFailed, TrustFailed,
+        CallerFailed, CertificateFailed, JwtFailed, LdapFailed, LoginDenied, LoginRejected, NoMethod,
+        NoSuchDatabase, NoSuchUser, PamFailed, PasswordWrong, PeerRejected, RdsTokenFailed, SaslFailed,
+        TrustFailed,
     };
     let LoginEnd::Fault(fault) = end else { return false };
+    let is_by_token = matches!(fault, CallerFailed | RdsTokenFailed);
     let is_unproven = matches!(
         fault,
         PasswordWrong
@@ -88,6 +90,7 @@ fn is_about_the_client(end: &LoginEnd) -> bool {
             | PamFailed
             | JwtFailed
     );
-    is_unproven
+    is_by_token
+        || is_unproven
         || matches!(fault, LoginDenied | LoginRejected | NoMethod | NoSuchUser | NoSuchDatabase { .. })
 }

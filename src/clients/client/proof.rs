@@ -37,6 +37,7 @@ struct Demand {
     ldap: Option<Arc<LdapOptions>>,
     /// Of a rule.
     jwt: Option<Arc<JwtOptions>>,
+    claims_map: Option<Arc<str>>,
 }
 
 impl Found {
@@ -54,7 +55,7 @@ impl LoginAttempt {
         database: Option<&Database>,
         stream: &mut ClientStream,
     ) -> Result<Proof, LoginEnd> {
-        let Demand { method, map, ldap, jwt } = self.demand(clients, policy, stream)?;
+        let Demand { method, map, ldap, jwt, claims_map } = self.demand(clients, policy, stream)?;
         match method {
             Method::Any => return Ok(Proof::by(method.word())),
             Method::Reject => return Err(Fault::LoginRejected.into()), // before anybody is asked for a secret
@@ -67,12 +68,17 @@ impl LoginAttempt {
                 Box::pin(self.prove_by_pam(clients, database, stream)).await?;
                 return Ok(Proof::by(method.word()));
             }
+            Method::IamCaller => {
+                return Box::pin(self.prove_by_caller(clients, policy, claims_map, stream)).await;
+            }
+            Method::RdsIam => return Box::pin(self.prove_by_rds_token(clients, stream)).await,
             _ => {}
         }
         let found = self.secret(clients, policy, database, stream).await?;
         let mut proof = Proof::by(method.word());
         let keys = match (method, &found.secret) {
             (Method::Any | Method::Reject | Method::Jwt | Method::Ldap | Method::Pam, _) => None,
+            (Method::IamCaller | Method::RdsIam, _) => None,
             (Method::Trust, Some(_)) => None,
             (Method::Trust, None) => return Err(Fault::TrustFailed.into()),
             (Method::Asked(question), secret) => {
@@ -113,7 +119,7 @@ impl LoginAttempt {
     /// What the client has to do: what `auth_type` says, or the first rule of the hba file that fits.
     fn demand(&self, clients: &Clients, policy: &Policy, stream: &ClientStream) -> Result<Demand, LoginEnd> {
         if let Some(method) = Method::of_setting(policy.snapshot.settings.auth_type) {
-            return Ok(Demand { method, map: None, ldap: None, jwt: None });
+            return Ok(Demand { method, map: None, ldap: None, jwt: None, claims_map: None });
         }
         let origin = match self.remote {
             Address::Tcp(address) => Origin::Tcp { ip: address.ip(), is_tls: stream.is_tls() },
@@ -126,7 +132,7 @@ impl LoginAttempt {
             log_about!(debug, self.about(), "hba line {} is matched", rule.place);
         }
         let (map, ldap, jwt) = (rule.map().cloned(), rule.ldap().cloned(), rule.jwt().cloned());
-        Ok(Demand { method: rule.method, map, ldap, jwt })
+        Ok(Demand { method: rule.method, map, ldap, jwt, claims_map: rule.claims_map().cloned() })
     }
 
     /// Asks the client for a proof of its secret; gives the keys that it has shown to hold.

@@ -164,6 +164,29 @@ impl Ledger {
         is_early.then_some(Verdict::Later(since + rules.reserve_pool_timeout))
     }
 
+    /// Takes a place for a server that a client's own token opens, where one more would be free beside it in
+    /// the pool and under each cap that it shares: whether the token is any good is not known yet, and the
+    /// pool's own logins must not wait for that. It counts as one that nobody waits for. `None`: there is
+    /// none to spare.
+    pub fn take_spare(&mut self, pool: &Arc<PoolShare>, now: Micros) -> Option<Opening> {
+        let rules = pool.rules();
+        let is_kept = self.others_starve(pool) || self.starved.keys().any(|who| who.pool == pool.id);
+        if pool.database.is_paused() || is_kept || self.account(pool).owed > 0 {
+            return None;
+        }
+        let counts = [
+            (rules.pool_size, self.account(pool).servers()),
+            (rules.max_db_connections, self.database_servers(&pool.database.name)),
+            (rules.max_user_connections, self.user_servers(&pool.user)),
+        ];
+        if counts.iter().any(|(most, servers)| *most > 0 && servers.saturating_add(1) >= *most) {
+            return None;
+        }
+        let opening = Opening { renews: false, ..self.opening(pool, Want::Renewal, false, now) };
+        self.launch(pool, &opening);
+        Some(opening)
+    }
+
     /// Takes a place for a cancel request's connection: allowed while the pool's servers and cancels are
     /// fewer than twice `pool_size`, as in PgBouncer; but one at a time always is, or a small pool with a
     /// reserve, or one that was made smaller, could never cancel anything. PostgreSQL never counts such a

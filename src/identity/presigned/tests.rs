@@ -42,7 +42,8 @@ fn caller(text: &str) -> Result<Signed, Refusal> {
 }
 
 fn rds(text: &str, user: &str) -> Result<Signed, Refusal> {
-    let rules = RdsRules { host: "db.abc.us-east-1.rds.amazonaws.com", port: 5432, region: "us-east-1", user };
+    let rules =
+        RdsRules { host: "db.abc.us-east-1.rds.amazonaws.com", port: 5432, region: "us-east-1", user };
     RdsToken::parse(text, rules, NOW).map(|token| token.signed)
 }
 

@@ -78,8 +78,9 @@ pub(super) const LISTENING: &[Message] = &[
     ),
     warning(
         "{what}: the queue is full, {count} logins wait for their turns",
-        "LDAP or PAM is slower than clients come: more than 100 wait. 32 ask LDAP at a time, 16 PAM, 8 from \
-         one network. They go on waiting, up to `client_login_timeout`. Told at most every 10 s.",
+        "LDAP, PAM or AWS STS is slower than clients come: more than 100 wait. 32 ask LDAP at a time, 16 PAM \
+         and STS, 8 from one network. They go on waiting, up to `client_login_timeout`. Told at most every \
+         10 s.",
         "Make it faster, or see why so many log in.",
     ),
     error(

@@ -81,6 +81,15 @@ each_variant! { Fault, row;
     AuthorizationIdentity:
         "OAUTHBEARER: the client wants to act for somebody else, by its message's `a=`.",
         APPLICATION;
+    CallerFailed:
+        "`iam_caller`: what the client has sent as its password is no presigned request of AWS for this \
+         pooler, AWS STS does not take it or could not be asked, or no line of the map lets who has signed \
+         it be that role; a line of the log before it tells which.",
+        "See that line.";
+    RdsTokenFailed:
+        "`rds_iam`: what the client has sent as its password is no token of RDS for this endpoint and role, \
+         or the endpoint does not take it; a line of the log before it tells which.",
+        "See that line.";
     LoginRejected:
         "A rule of the hba file rejects the client.",
         "Change `auth_hba_file`, where the client is to be let in.";

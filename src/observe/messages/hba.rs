@@ -43,7 +43,8 @@ pub(super) const HBA_ERRORS: &[Message] = &[
     text(
         "unsupported method: {word}",
         "Nobody knows such a method, and the line is refused; or PostgreSQL alone does, and it is left out.",
-        "Use `trust`, `reject`, `md5`, `password`, `scram-sha-256`, `cert`, `peer`, `ldap` or `jwt`.",
+        "Use `trust`, `reject`, `md5`, `password`, `scram-sha-256`, `cert`, `peer`, `ldap`, `jwt`, \
+         `iam_caller` or `rds_iam`.",
     ),
     text("unsupported parameters", "More stands on the line than is known.", CORRECT),
     text(

@@ -75,7 +75,7 @@ const TOKEN_ERRORS: &[Message] = &[
     ),
     text(
         "auth_claims_file has no map {name}",
-        "`map=` of an entry, of a rule or of `auth_jwt_options`.",
+        "`map=` of an entry, of a rule or of `auth_jwt_options`, or `iam_caller_map`.",
         "Add the map to the file, or correct the name.",
     ),
     text(

@@ -130,7 +130,7 @@ impl Attempt {
             let begin = self.begin(iam);
             connection.begun_at = Some(begin.at);
             let limit = self.policy.snapshot.settings.iam_login_timeout.to_timeout();
-            let login = Box::pin(self.try_host(connection, iam.at, LoginProof::Signer(iam.signer)));
+            let login = Box::pin(self.try_host(connection, iam.at, LoginProof::Token(iam.signer)));
             let login = tokio::time::timeout(limit, self.while_unanswered(iam, login)).await;
             if let Some(age) = connection.handshake.as_ref().and_then(Handshake::token_age) {
                 iam.signer.source.token_sent(age);
@@ -242,7 +242,18 @@ impl Attempt {
 
     /// Its ages count from when the login began: so no session is older at the server than it is here.
     fn authorization(&self, iam: &IamTarget<'_>, begun_at: Micros) -> Authorization {
-        let (max_age, pace) = (iam.rules.ages.max_age, iam.endpoint_state.turns.per_kilosecond());
+        self.authorization_of(iam.rules, iam.at, begun_at)
+    }
+
+    /// As long as a login counts at the host of that number.
+    pub(in crate::servers) fn authorization_of(
+        &self,
+        rules: &Rules,
+        at: usize,
+        begun_at: Micros,
+    ) -> Authorization {
+        let endpoint_state = self.servers.iam.endpoint_state(&rules.endpoints[at], rules.login_rate);
+        let (max_age, pace) = (rules.ages.max_age, endpoint_state.turns.per_kilosecond());
         let times = (begun_at, self.servers.plane.now());
         let hard_at = begun_at + max_age;
         let soft_at = if self.want.is_replication() {

@@ -21,4 +21,5 @@ pub use rate_limiter::{RateLimiter, RateState};
 pub use refreshed::Refreshed;
 pub use report::IamRow;
 pub use shared::Iam;
+pub(in crate::servers) use signer::MakesTokens;
 pub use signer::{NoToken, Signer};

@@ -14,6 +14,21 @@ pub struct Signer {
     pub(super) wall: Arc<dyn WallClock>,
 }
 
+/// What a login by IAM gets its token from.
+pub(in crate::servers) trait MakesTokens: Send + Sync {
+    /// A token for `user`, to be sent at once.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn token_for(&self, user: &str) -> Result<TokenProof, NoToken>;
+}
+
+impl MakesTokens for Signer {
+    fn token_for(&self, user: &str) -> Result<TokenProof, NoToken> {
+        self.mint(user)
+    }
+}
+
 impl Signer {
     /// A token for `user`, to be sent at once.
     ///

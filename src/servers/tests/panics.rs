@@ -89,6 +89,7 @@ async fn dangerous() -> (Arc<Servers>, LauncherReceiver, std::net::SocketAddr) {
         hba: Arc::clone(&before.hba),
         ldap: before.ldap.clone(),
         tokens: before.tokens.clone(),
+        callers: None,
         client_tls: None,
         server_tls: ServersTls::of_all(tls),
     }));

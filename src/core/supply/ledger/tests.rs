@@ -8,6 +8,7 @@ use crate::wire::Fault;
 
 mod model;
 mod parallel;
+mod spare;
 mod spread;
 mod two_caps;
 

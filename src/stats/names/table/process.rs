@@ -4,7 +4,7 @@
 
 use super::{Metric, Source, Unit};
 use crate::base::PGBOUNCER_VERSION;
-use crate::stats::{CLIENT_LIMITS, HANDSHAKE_KINDS};
+use crate::stats::{CLIENT_LIMITS, HANDSHAKE_KINDS, TOKEN_OUTCOMES};
 
 /// Metrics of the process.
 pub(super) const METRICS: &[Metric] = &[
@@ -36,6 +36,24 @@ pub(super) const METRICS: &[Metric] = &[
         show: "",
         help: "TLS handshakes with clients: full ones, and those that took up a session again by a ticket, \
             which cost half.",
+    },
+    Metric {
+        name: "pgweir_iam_caller_logins_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounters(["outcome"], &TOKEN_OUTCOMES, |p| &p.caller_logins),
+        show: "",
+        help: "Logins of clients by iam_caller, by what came of the token: unfit: no request of a \
+            caller for this pooler; cached: known already; accepted, refused: by AWS STS; unavailable: that \
+            did not tell.",
+    },
+    Metric {
+        name: "pgweir_rds_token_logins_total",
+        unit: Unit::Count,
+        source: Source::ProcessCounters(["outcome"], &TOKEN_OUTCOMES, |p| &p.rds_token_logins),
+        show: "",
+        help: "Logins of clients by rds_iam, by what came of the token: unfit: none for the endpoint \
+            and the role; cached: known already; accepted, refused: by the endpoint; unavailable: that did \
+            not tell.",
     },
     Metric {
         name: "pgweir_login_clients_cut_off_total",

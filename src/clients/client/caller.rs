@@ -1,0 +1,139 @@
+//! Proof by a presigned request that AWS STS answers with who has signed it (`iam_caller`).
+//!
+//! The client sends the request as its password, within TLS. What it says is read strictly before STS hears
+//! of it; whom STS names may be the role that a map of `auth_claims_file` gives them, and no other. The
+//! request is never kept, and never sent to a server: pools log in as they do for anybody. Source: AWS
+//! Security Token Service API Reference, GetCallerIdentity.
+
+use super::LoginAttempt;
+use super::elsewhere::while_client_waits;
+use crate::auth::Method;
+use crate::base::{Address, Principal, Proof, log_about};
+use crate::clients::callers::{Identified, Question, Unidentified};
+use crate::clients::clients::Clients;
+use crate::clients::greet::LoginEnd;
+use crate::clients::stream::ClientStream;
+use crate::clients::unauthenticated::Pace;
+use crate::config::CONSOLE_DATABASE;
+use crate::control::Policy;
+use crate::iam::caller::CallerEndpoint;
+use crate::identity::presigned::{Caller, Refusal};
+use crate::identity::{Claims, ClaimsMap};
+use crate::wire::Fault;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Why somebody is not let in.
+#[derive(Debug, thiserror::Error)]
+enum Unproven {
+    /// What was sent is not shown to STS.
+    #[error("what the client has sent is no request of a caller: {0}")]
+    Unfit(#[from] Refusal),
+    /// STS names nobody.
+    #[error("{0}")]
+    Unidentified(#[from] Unidentified),
+    /// They may not be that role.
+    #[error("map {map} does not let {arn} be this role")]
+    NotInMap {
+        /// The map.
+        map: Arc<str>,
+        /// Whom STS has named.
+        arn: String,
+    },
+}
+
+impl Unproven {
+    /// Whether it says nothing of the client.
+    fn is_ours(&self) -> bool {
+        matches!(self, Self::Unidentified(Unidentified::Unavailable(_) | Unidentified::Fault))
+    }
+}
+
+impl LoginAttempt {
+    /// By a presigned request; `of_rule`: the map of the rule.
+    ///
+    /// # Cancel safety
+    /// STS may be asked all the same, and what it says is kept.
+    pub(super) async fn prove_by_caller(
+        &self,
+        clients: &Clients,
+        policy: &Policy,
+        of_rule: Option<Arc<str>>,
+        stream: &mut ClientStream,
+    ) -> Result<Proof, LoginEnd> {
+        self.may_show_token(stream)?;
+        let token = self.clear_password(stream).await?.ok_or(Fault::CallerFailed)?;
+        let pace = stream.pace();
+        let callers = policy.callers.as_ref().ok_or(Fault::Config)?;
+        let per_second = policy.snapshot.settings.iam_caller_rate.get();
+        let judging = async {
+            let _waits_for_us = pace.as_ref().map(Pace::waits_for_us);
+            let identified = self.identify(clients, &callers.endpoint, per_second, token.expose()).await?;
+            let map = of_rule.unwrap_or_else(|| Arc::clone(&callers.map));
+            self.map_caller(&policy.tokens.maps, map, identified)
+        };
+        match while_client_waits(stream, judging).await? {
+            Ok(principal) => {
+                let principal = Some(Arc::new(principal));
+                return Ok(Proof { method: Method::IamCaller.word(), principal });
+            }
+            Err(why) if !self.may_log(clients) => drop(why),
+            Err(why) if why.is_ours() => log_about!(warn, self.about(), "IAM callers cannot log in: {why}"),
+            Err(why) => log_about!(info, self.about(), "IAM caller login failed: {why}"),
+        }
+        Err(Fault::CallerFailed.into())
+    }
+
+    /// A token is asked for within TLS, or within the machine.
+    pub(super) fn may_show_token(&self, stream: &ClientStream) -> Result<(), LoginEnd> {
+        let is_open = matches!(self.remote, Address::Tcp(_)) && !stream.is_tls();
+        if is_open { Err(Fault::SslRequired.into()) } else { Ok(()) }
+    }
+
+    async fn identify(
+        &self,
+        clients: &Clients,
+        endpoint: &Arc<CallerEndpoint>,
+        per_second: u32,
+        token: &str,
+    ) -> Result<Identified, Unproven> {
+        let now_epoch_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let caller = Caller::parse(token, endpoint.rules(), now_epoch_s);
+        let caller = caller.inspect_err(|_| clients.callers.is_unfit())?;
+        let question = Question { endpoint, per_second, token, caller, client: &self.remote, now_epoch_s };
+        Ok(clients.callers.identify(&clients.plane, &clients.random, question).await?)
+    }
+
+    /// The principal, where the map lets it be the role that the client wants to be.
+    fn map_caller(
+        &self,
+        maps: &ClaimsMap,
+        map: Arc<str>,
+        Identified { identity, expiry }: Identified,
+    ) -> Result<Principal, Unproven> {
+        let arn = &identity.arn;
+        let named = [
+            ("arn", Some(&arn.arn)),
+            ("account", Some(&arn.account)),
+            ("userid", Some(&identity.user_id)),
+            ("role", arn.role.as_ref()),
+            ("session", arn.session.as_ref()),
+        ];
+        let texts = || named.into_iter().filter_map(|(name, text)| Some((name, text?.as_str())));
+        let claims = Claims::of_texts(texts(), expiry.at_epoch_s);
+        // the console is for those whom the map names letter by letter: no session or role of AWS's that is
+        // called as an administrator is one by that
+        let is_console = &*self.database == CONSOLE_DATABASE;
+        let admitted = maps.admits(&map, &claims, &self.user);
+        let Some(admitted) = admitted.filter(|line| line.is_role_written || !is_console) else {
+            return Err(Unproven::NotInMap { map, arn: arn.arn.clone() });
+        };
+        Ok(Principal {
+            name: arn.arn.as_str().into(),
+            issuer: Box::default(),
+            claims: texts().skip(1).map(|(name, text)| (name.into(), text.into())).collect(),
+            expiry: Some(expiry),
+            timeouts: admitted.timeouts,
+        })
+    }
+}
