@@ -10,28 +10,23 @@
 //! that database and role; else the login goes no further than the verdict. What becomes of it says nothing
 //! of the pool's own logins.
 
-use super::attempt::{Attempt, LoginProof};
 use super::connect::LoginFailure;
-use super::credential::TokenProof;
-use super::handshake::Handshake;
-use super::iam::{MakesTokens, NoToken, entry};
-use super::outcome::{AttemptError, LoginConnection};
-use super::servers::Servers;
+use super::iam::entry;
+use super::outcome::AttemptError;
 use crate::base::{Address, Expiry, Micros, Password, limits};
 use crate::config::{CONSOLE_DATABASE, ClientIamMode, Database};
 use crate::control::{
-    Judging, PacedTurns, Policy, Randomness, SourcePaces, TokenId, TokenProven, TokenRefused, TokenRequest,
+    Judging, PacedTurns, Permit, Plane, Policy, Randomness, SourcePaces, TokenId, TokenProven, TokenRefused,
     Verdict, Verdicts,
 };
 use crate::iam::rules::Rules;
-use crate::iam::{Endpoint, Service, SystemClock, Token, WallClock as _};
+use crate::iam::{Endpoint, Service, SystemClock, WallClock as _};
 use crate::identity::presigned::{RdsRules, RdsToken, Refusal, Signed};
 use crate::stats::TOKEN_OUTCOMES;
-use crate::tasks;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 /// A verdict ends so long before its token does.
 const BEFORE_THE_END: Micros = Micros::from_secs(30);
@@ -48,19 +43,19 @@ pub struct ClientTokens {
 }
 
 /// Where a token is to be shown, as whom, and what it says of itself.
-struct Aim {
-    policy: Arc<Policy>,
-    config: Arc<Database>,
-    rules: Rules,
+pub(super) struct Aim {
+    pub(super) policy: Arc<Policy>,
+    pub(super) config: Arc<Database>,
+    pub(super) rules: Rules,
     /// The number of the host.
-    at: usize,
-    signed: Signed,
+    pub(super) at: usize,
+    pub(super) signed: Signed,
     id: TokenId,
 }
 
 /// Why a token is not shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum Unfit {
+pub(super) enum Unfit {
     /// What is said of tokens in general.
     #[error("what the client has sent is no token of RDS for this entry and role: {0}")]
     Token(#[from] Refusal),
@@ -84,50 +79,8 @@ enum Unfit {
     NoRandomness,
 }
 
-/// Has a client's token judged; the client hears of it.
-pub(super) fn begin(servers: &Arc<Servers>, request: TokenRequest) {
-    let peer = request.client.to_string();
-    tasks::spawn("token of a client", peer, judge(Arc::clone(servers), request));
-}
-
-async fn judge(servers: Arc<Servers>, request: TokenRequest) {
-    let TokenRequest { database, user, client, token, mut answer } = request;
-    let tokens = &servers.client_tokens;
-    let aim = match tokens.aim(&servers, &database, &user, &token) {
-        Ok(aim) => aim,
-        Err(why) => {
-            tokens.count(0);
-            return drop(answer.send(Err(TokenRefused { why: why.to_string(), is_ours: false })));
-        }
-    };
-    let begun = tokio::select! {
-        biased;
-        begun = tokens.turn(&servers, &aim, &client) => begun,
-        () = answer.closed() => return, // who has left takes nobody's turn
-    };
-    match begun {
-        Err(known) => drop(answer.send(known)),
-        Ok(judging) => {
-            let shown = show(&servers, &aim, &user, &token).await;
-            let Shown { verdict, joins } = shown;
-            drop((token, judging));
-            drop(answer.send(verdict)); // it may have left
-            if let Some(joins) = joins {
-                joins.await;
-            }
-        }
-    }
-}
-
-/// What the showing of a token has come to.
-struct Shown {
-    verdict: Result<TokenProven, TokenRefused>,
-    /// Hands the server over that it has opened.
-    joins: Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>,
-}
-
 /// A token that is to be shown now: nobody else judges it, and it has its turn.
-type Turn = (Judging<TokenProven>, crate::control::Permit);
+pub(super) type Turn = (Judging<TokenProven>, Permit);
 
 impl ClientTokens {
     /// How many tokens came to what, in the order of [`TOKEN_OUTCOMES`].
@@ -135,14 +88,20 @@ impl ClientTokens {
         std::array::from_fn(|at| self.counts[at].load(Ordering::Relaxed))
     }
 
-    fn count(&self, outcome: usize) {
+    pub(super) fn count(&self, outcome: usize) {
         self.counts[outcome].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Where the token is to be shown; all that can be told without AWS is told here, at the cost of reading
     /// the token once.
-    fn aim(&self, servers: &Servers, database: &str, user: &str, token: &Password) -> Result<Aim, Unfit> {
-        let policy = servers.plane.policy.load_full();
+    pub(super) fn aim(
+        &self,
+        plane: &Plane,
+        database: &str,
+        user: &str,
+        token: &Password,
+    ) -> Result<Aim, Unfit> {
+        let policy = plane.policy.load_full();
         let snapshot = &policy.snapshot;
         if snapshot.settings.client_iam_mode != ClientIamMode::PassThrough {
             return Err(Unfit::Off);
@@ -165,13 +124,12 @@ impl ClientTokens {
     ///
     /// # Cancel safety
     /// Nothing is lost, and no turn is taken.
-    async fn turn(
+    pub(super) async fn turn(
         &self,
-        servers: &Servers,
+        plane: &Plane,
         aim: &Aim,
         client: &Address,
     ) -> Result<Turn, Result<TokenProven, TokenRefused>> {
-        let plane = &servers.plane;
         self.known(&aim.id, plane.now()).map_or(Ok(()), Err)?;
         let judging = self.verdicts.judge(aim.id).await;
         self.known(&aim.id, plane.now()).map_or(Ok(()), Err)?;
@@ -221,46 +179,14 @@ fn read(rules: &Rules, user: &str, token: &str) -> Result<(usize, Signed), Unfit
     Err(refusal)
 }
 
-/// Shows the token to its endpoint.
-async fn show(servers: &Arc<Servers>, aim: &Aim, user: &str, token: &Arc<Password>) -> Shown {
-    let (plane, tokens) = (&servers.plane, &servers.client_tokens);
-    let (snapshot, asked_at) = (&aim.policy.snapshot, plane.now());
-    let (entry, is_there) = plane.registry.pool_or_sketch(snapshot, &aim.config, user);
-    let spare = is_there.then(|| plane.places.take_spare(&entry.share, asked_at)).flatten();
-    let attempt = Attempt::of_client(Arc::clone(servers), entry, spare.is_none());
-    let mut connection = LoginConnection { begun_at: Some(asked_at), ..LoginConnection::default() };
-    let maker = ClientToken { text: Arc::clone(token), signed: aim.signed.clone() };
-    let limit = snapshot.settings.iam_login_timeout.to_timeout();
-    let login = Box::pin(attempt.try_host(&mut connection, aim.at, LoginProof::Token(&maker)));
-    let outcome = tokio::time::timeout(limit, login).await;
-    let outcome = outcome.unwrap_or_else(|_| Err(connection.timed_out()));
-    let is_accepted = connection.handshake.as_ref().is_some_and(Handshake::is_accepted);
-    let verdict = match &outcome {
-        _ if is_accepted => {
-            Ok(tokens.accepted(aim, asked_at, plane.now(), snapshot.settings.iam_client_cache_ttl))
-        }
-        Err(error) => Err(tokens.failed(aim, error, plane.now())),
-        Ok(_) => unreachable!("a login that has succeeded was accepted"),
-    };
-    match (outcome, spare) {
-        (Ok(unread), Some(place)) => {
-            connection.authorization = Some(attempt.authorization_of(&aim.rules, aim.at, asked_at));
-            let joins = async move { attempt.hand_over(connection, unread, place).await };
-            Shown { verdict, joins: Some(Box::pin(joins)) }
-        }
-        (outcome, place) => {
-            if let Err(error) = &outcome {
-                attempt.log_close(&connection.peer, &error.reason());
-            }
-            connection.end().await;
-            drop(place);
-            Shown { verdict, joins: None }
-        }
-    }
-}
-
 impl ClientTokens {
-    fn accepted(&self, aim: &Aim, asked_at: Micros, now: Micros, cache_ttl: Micros) -> TokenProven {
+    pub(super) fn accepted(
+        &self,
+        aim: &Aim,
+        asked_at: Micros,
+        now: Micros,
+        cache_ttl: Micros,
+    ) -> TokenProven {
         self.count(2);
         let now_epoch_s = SystemClock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let ends_at = now + Micros::from_secs(aim.signed.expires_at_epoch_s.saturating_sub(now_epoch_s));
@@ -275,7 +201,7 @@ impl ClientTokens {
     }
 
     /// A refusal is kept for a moment: it may have been throttling. What is no verdict is not kept.
-    fn failed(&self, aim: &Aim, error: &AttemptError, now: Micros) -> TokenRefused {
+    pub(super) fn failed(&self, aim: &Aim, error: &AttemptError, now: Micros) -> TokenRefused {
         let is_refusal = matches!(error,
             AttemptError::Login(LoginFailure::Login(error)) if error.is_refusal());
         let why = format!("{} does not let it in: {}", aim.rules.endpoints[aim.at], error.reason());
@@ -287,19 +213,5 @@ impl ClientTokens {
             self.count(4);
         }
         TokenRefused { why, is_ours: !is_refusal }
-    }
-}
-
-/// A client's own token, for the one login that shows it.
-struct ClientToken {
-    text: Arc<Password>,
-    signed: Signed,
-}
-
-impl MakesTokens for ClientToken {
-    fn token_for(&self, _user: &str) -> Result<TokenProof, NoToken> {
-        let expires_at = UNIX_EPOCH + Duration::from_secs(self.signed.expires_at_epoch_s);
-        let token = Token::received(self.text.expose(), SystemClock.now(), expires_at);
-        Ok(TokenProof { token, clock: Arc::new(SystemClock) })
     }
 }

@@ -7,7 +7,7 @@
 //! requests are tasks of their own.
 
 use super::servers::Servers;
-use super::{attempt, cancel_request, client_tokens, peer_request};
+use super::{attempt, cancel_request, peer_request, show_token};
 use crate::base::{Micros, PoolId, WorkerId, limits};
 use crate::control::{LauncherEvent, LauncherReceiver, Plane, PoolEntry};
 use crate::core::{
@@ -58,7 +58,7 @@ impl Carrier {
             }
             LauncherEvent::SendCancel(request) => cancel_request::begin(&self.servers, request),
             LauncherEvent::ForwardCancel(request) => peer_request::forward(&self.servers, request),
-            LauncherEvent::JudgeToken(request) => client_tokens::begin(&self.servers, *request),
+            LauncherEvent::JudgeToken(request) => show_token::begin(&self.servers, *request),
         }
     }
 

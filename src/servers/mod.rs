@@ -23,6 +23,7 @@ mod reload;
 pub mod secrets;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]
 mod servers;
+mod show_token;
 #[cfg(test)]
 mod tests;
 
