@@ -1,6 +1,7 @@
 //! `iam_caller_*` -> [`CallerPolicy`]: what logins by presigned requests of callers go by, judged as a whole.
 //!
-//! Whole or not at all. The maps are `tokens.rs`'s. Never reads anything where neither `auth_type` nor a rule asks for such requests.
+//! Whole or not at all. The maps are `tokens.rs`'s. Never reads anything where neither `auth_type` nor a rule
+//! asks for such requests.
 
 use crate::auth::Method;
 use crate::auth::hba::{FileError, Hba};

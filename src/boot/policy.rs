@@ -10,8 +10,7 @@ use crate::auth::UserList;
 use crate::auth::hba::{FileError, Hba};
 use crate::base::limits;
 use crate::config::{
-    AuthType, ClientIamMode, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Settings, Snapshot,
-    read_file,
+    AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Settings, Snapshot, read_file,
 };
 use crate::control::{ClientTls, Policy};
 use crate::identity::DenyList;
@@ -161,7 +160,7 @@ pub(super) fn with_setting(
         look_at_iam(&mut snapshot).map_err(|errors| errors.join("; "))?;
     }
     let (hba, ldap, callers, mut doubts) = match key {
-        key if is_of_rules(key, before) => {
+        key if rules::hang_on(key, before) => {
             let read = rules::read(&snapshot.settings);
             let rules = read.map_err(|errors| texts(&errors).join("; "))?;
             let doubts = [texts(&rules.doubts), texts(&rules.ldap.tls.left_out)].concat();
@@ -201,15 +200,6 @@ pub(super) fn with_setting(
     let snapshot = Arc::new(snapshot);
     let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls };
     Ok((Loaded { policy, problems, doubts, denials }, why))
-}
-
-/// Whether who has to prove themselves in which way hangs on the setting.
-fn is_of_rules(key: &str, before: &Policy) -> bool {
-    let of_callers = ["client_tls_sslmode", "iam_sts_region", "auth_claims_file"].contains(&key)
-        || key.starts_with("iam_caller");
-    matches!(key, "auth_type" | "auth_hba_file" | "auth_ident_file" | "auth_ldap_options")
-        || (of_callers && before.callers.is_some())
-        || (key == "client_iam_mode" && before.snapshot.settings.client_iam_mode != ClientIamMode::Off)
 }
 
 /// Whether what logins by IAM go by, or what they are worth, hangs on the setting.

@@ -10,7 +10,7 @@ use crate::auth::hba::{Doubt, FileError, FileKind, Hba, IdentMaps, Rule, Unsuppo
 use crate::auth::ldap::{LdapEncryption, LdapOptions};
 use crate::base::limits;
 use crate::config::{AuthType, ClientIamMode, Settings, SslMode, read_file};
-use crate::control::{CallerPolicy, Ldap};
+use crate::control::{CallerPolicy, Ldap, Policy};
 use crate::tls::ldap::LdapTls;
 use std::io;
 use std::sync::Arc;
@@ -26,6 +26,15 @@ pub(super) struct Rules {
     pub callers: Option<Arc<CallerPolicy>>,
     /// What is to be said about them.
     pub doubts: Vec<Doubt>,
+}
+
+/// Whether who has to prove themselves in which way hangs on the setting `key`.
+pub(super) fn hang_on(key: &str, before: &Policy) -> bool {
+    let of_callers = ["client_tls_sslmode", "iam_sts_region", "auth_claims_file"].contains(&key)
+        || key.starts_with("iam_caller");
+    matches!(key, "auth_type" | "auth_hba_file" | "auth_ident_file" | "auth_ldap_options")
+        || (of_callers && before.callers.is_some())
+        || (key == "client_iam_mode" && before.snapshot.settings.client_iam_mode != ClientIamMode::Off)
 }
 
 /// The rules that `settings` name.

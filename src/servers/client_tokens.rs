@@ -10,9 +10,7 @@
 //! that database and role; else the login goes no further than the verdict. What becomes of it says nothing
 //! of the pool's own logins.
 
-use super::connect::LoginFailure;
 use super::iam::entry;
-use super::outcome::AttemptError;
 use crate::base::{Address, Expiry, Micros, Password, limits};
 use crate::config::{CONSOLE_DATABASE, ClientIamMode, Database};
 use crate::control::{
@@ -201,10 +199,8 @@ impl ClientTokens {
     }
 
     /// A refusal is kept for a moment: it may have been throttling. What is no verdict is not kept.
-    pub(super) fn failed(&self, aim: &Aim, error: &AttemptError, now: Micros) -> TokenRefused {
-        let is_refusal = matches!(error,
-            AttemptError::Login(LoginFailure::Login(error)) if error.is_refusal());
-        let why = format!("{} does not let it in: {}", aim.rules.endpoints[aim.at], error.reason());
+    pub(super) fn failed(&self, aim: &Aim, why: &str, is_refusal: bool, now: Micros) -> TokenRefused {
+        let why = format!("{} does not let it in: {}", aim.rules.endpoints[aim.at], why);
         if is_refusal {
             self.count(3);
             let until = now + Micros::from_millis(limits::TOKEN_REFUSED_MS);

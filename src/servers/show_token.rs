@@ -1,14 +1,15 @@
 //! Shows a client's token to its endpoint: one login, whose verdict is the client's.
 //!
-//! What may be shown, and when, is [`super::client_tokens`]' to say. Never keeps a token, never tells a pool's
-//! own logins of what became of one.
+//! What may be shown, and when, is [`super::client_tokens`]' to say. Never keeps a token, never tells a
+//! pool's own logins of what became of one.
 
 use super::attempt::{Attempt, LoginProof};
 use super::client_tokens::Aim;
+use super::connect::LoginFailure;
 use super::credential::TokenProof;
 use super::handshake::Handshake;
 use super::iam::{MakesTokens, NoToken};
-use super::outcome::LoginConnection;
+use super::outcome::{AttemptError, LoginConnection};
 use super::servers::Servers;
 use crate::base::Password;
 use crate::control::{TokenProven, TokenRefused, TokenRequest};
@@ -78,7 +79,11 @@ async fn show(servers: &Arc<Servers>, aim: &Aim, user: &str, token: &Arc<Passwor
         _ if is_accepted => {
             Ok(tokens.accepted(aim, asked_at, plane.now(), snapshot.settings.iam_client_cache_ttl))
         }
-        Err(error) => Err(tokens.failed(aim, error, plane.now())),
+        Err(error) => {
+            let is_refusal = matches!(error,
+                AttemptError::Login(LoginFailure::Login(error)) if error.is_refusal());
+            Err(tokens.failed(aim, &error.reason(), is_refusal, plane.now()))
+        }
         Ok(_) => unreachable!("a login that has succeeded was accepted"),
     };
     match (outcome, spare) {

@@ -52,7 +52,7 @@ fn shown(pooler: &Pooler, user: &str, database: &str, token: &str) -> Result<Raw
 
 #[track_caller]
 fn refused(outcome: Result<Raw, String>) {
-    let error = outcome.err().expect("must be refused");
+    let error = outcome.expect_err("must be refused");
     assert_eq!(error, "FATAL 28000: RDS IAM authentication failed");
 }
 
@@ -216,7 +216,7 @@ fn what_is_for_anybody_else_is_refused_without_a_login() {
     );
     refused(shown(&open.start(), "app", "pgbouncer", &good));
     // a password message of 70 KB is not read to its end
-    let error = shown(&pooler, "app", "app", &"x".repeat(70_000)).err().expect("must be refused");
+    let error = shown(&pooler, "app", "app", &"x".repeat(70_000)).expect_err("must be refused");
     assert!(error.contains("password authentication failed"), "{error}");
     for user in ["app", "reader", "nobody"] {
         assert_eq!(rds.asked(user), 0, "no server was logged in to as {user}");
