@@ -33,8 +33,8 @@ fn url(query: &[&str]) -> String {
 /// The query with another parameter in the place of the one of that name.
 fn with(name: &str, other: &str) -> String {
     let is_it = |parameter: &&str| parameter.starts_with(&format!("{name}="));
-    assert!(QUERY.iter().any(|parameter| is_it(parameter)), "{name}");
-    url(&QUERY.map(|parameter| if is_it(parameter) { other } else { parameter }))
+    assert!(QUERY.iter().any(&is_it), "{name}");
+    url(&QUERY.map(|parameter| if is_it(&parameter) { other } else { parameter }))
 }
 
 fn caller(text: &str) -> Result<Signed, Refusal> {
