@@ -10,7 +10,7 @@ use super::error::{Doubt, Unsupported, Wrong};
 use super::files::Files;
 use super::ident::{IdentMap, IdentMaps};
 use super::names::Names;
-use super::rule::{Kind, Options, Rule};
+use super::rule::{ClaimsMapName, Kind, Options, Rule};
 use super::tokens::{Token, Tokens};
 use crate::auth::Method;
 use crate::auth::jwt::JwtOptions;
@@ -104,7 +104,8 @@ fn options(method: Method, kind: Kind, tokens: &mut Tokens<'_>, maps: &IdentMaps
             }
             match claims_map_named(tokens)? {
                 Some(_) if method == Method::RdsIam => return Err(Wrong::Excess.into()), // it names the role
-                map => map.map_or(Options::None, Options::ClaimsMap),
+                Some(map) => Options::ClaimsMap(Arc::new(ClaimsMapName(map))),
+                None => Options::None,
             }
         }
         _ => {

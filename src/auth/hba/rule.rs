@@ -76,6 +76,10 @@ pub enum TcpWay {
     Open,
 }
 
+/// Behind a pointer of one word, since each rule has room for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ClaimsMapName(pub(super) Arc<str>);
+
 /// What stands behind a rule's method: one thing at the most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Options {
@@ -83,7 +87,7 @@ pub(super) enum Options {
     Map(Arc<IdentMap>),
     Ldap(Arc<LdapOptions>),
     Jwt(Arc<JwtOptions>),
-    ClaimsMap(Arc<str>),
+    ClaimsMap(Arc<ClaimsMapName>),
 }
 
 /// One rule of an hba file.
@@ -157,7 +161,7 @@ impl Rule {
     /// Which claims are good for which roles; with [`Method::IamCaller`] alone, `None`: those of
     /// `iam_caller_map`.
     pub fn claims_map(&self) -> Option<&Arc<str>> {
-        if let Options::ClaimsMap(name) = &self.options { Some(name) } else { None }
+        if let Options::ClaimsMap(named) = &self.options { Some(&named.0) } else { None }
     }
 
     fn is_for_origin(&self, origin: Origin) -> bool {
