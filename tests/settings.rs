@@ -118,6 +118,7 @@ fn ours_stand_behind_in_the_order_in_which_they_came() {
             "iam_caller_rate",
             "client_iam_mode",
             "iam_client_cache_ttl",
+            "iam_client_max_age",
             "iam_client_login_rate",
             "iam_client_source_rate"
         ]

@@ -346,6 +346,9 @@ settings! {
     iam_client_cache_ttl: Seconds = "300", Reload, Active,
         "Seconds for which a token of RDS that was accepted is accepted again without a login; it never is \
          within 30 seconds of its end.";
+    iam_client_max_age: Seconds = "900", Reload, Active,
+        "Seconds for which a login by rds_iam or iam_caller holds; then identity_on_expired says what \
+         becomes of its session; 0: without end.";
     iam_client_login_rate: NonZeroU32 = "5", Reload, Active,
         "Logins a second at each endpoint that show clients' tokens of RDS, beside iam_login_rate.";
     iam_client_source_rate: NonZeroU32 = "1", Reload, Active,

@@ -3,7 +3,7 @@
 //!
 //! Values only. The token is wiped when the last of the two has done with it.
 
-use crate::base::{Address, Expiry, Password};
+use crate::base::{Address, Password};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -28,8 +28,6 @@ pub struct TokenProven {
     pub key_id: Arc<str>,
     /// Whether that key is a temporary one.
     pub has_session: bool,
-    /// The end of the token.
-    pub expiry: Expiry,
 }
 
 /// The token does not prove the client.

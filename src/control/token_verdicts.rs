@@ -155,6 +155,11 @@ impl Pace {
         self.made_up_at = made_up_at;
         Ok(())
     }
+
+    /// Whether it would begin anew.
+    fn is_rested(&self, now: Micros) -> bool {
+        self.made_up_at <= now
+    }
 }
 
 /// Turns at AWS, so many at a time and so many a second, shared out by the networks that clients come from.
@@ -170,6 +175,19 @@ impl PacedTurns {
         Self { turns, pace: Mutex::default() }
     }
 
+    /// Takes one of `per_second`.
+    ///
+    /// # Errors
+    /// When there may be one.
+    pub(crate) fn keep_pace(&self, per_second: u32, now: Micros) -> Result<(), Micros> {
+        lock(&self.pace).take(per_second, now)
+    }
+
+    /// Whether forgetting it would change nothing: a new one would let as many pass.
+    pub(crate) fn is_rested(&self, now: Micros) -> bool {
+        lock(&self.pace).is_rested(now)
+    }
+
     /// Waits for a turn.
     ///
     /// # Cancel safety
@@ -178,8 +196,7 @@ impl PacedTurns {
         let permit = self.turns.take(client, plane.now()).await;
         loop {
             let now = plane.now();
-            let taken = lock(&self.pace).take(per_second, now);
-            match taken {
+            match self.keep_pace(per_second, now) {
                 Ok(()) => return permit,
                 Err(at) => tokio::time::sleep(pause(at, now)).await,
             }

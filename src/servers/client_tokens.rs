@@ -11,7 +11,7 @@
 //! of the pool's own logins.
 
 use super::iam::entry;
-use crate::base::{Address, Expiry, Micros, Password, limits};
+use crate::base::{Address, Micros, Password, limits};
 use crate::config::{CONSOLE_DATABASE, ClientIamMode, Database};
 use crate::control::{
     Judging, PacedTurns, Permit, Plane, Policy, Randomness, SourcePaces, TokenId, TokenProven, TokenRefused,
@@ -133,18 +133,19 @@ impl ClientTokens {
         self.known(&aim.id, plane.now()).map_or(Ok(()), Err)?;
         let settings = &aim.policy.snapshot.settings;
         self.sources.wait(client, settings.iam_client_source_rate.get(), plane).await;
-        let turns = self.turns_of(&aim.rules.endpoints[aim.at]);
+        let turns = self.turns_of(&aim.rules.endpoints[aim.at], plane.now());
         let permit = turns.take(client, settings.iam_client_login_rate.get(), plane).await;
         Ok((judging, permit))
     }
 
-    fn turns_of(&self, endpoint: &Endpoint) -> Arc<PacedTurns> {
+    fn turns_of(&self, endpoint: &Endpoint, now: Micros) -> Arc<PacedTurns> {
         let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turns) = all.get(endpoint) {
             return Arc::clone(turns);
         }
-        // a reload may have brought it: another may be gone
-        all.retain(|_, turns| Arc::strong_count(turns) > 1);
+        // A reload may have brought it: another may be gone. One whose pace is not made up for stays, or
+        // tokens for two endpoints in turn would have no pace at all.
+        all.retain(|_, turns| Arc::strong_count(turns) > 1 || !turns.is_rested(now));
         Arc::clone(all.entry(endpoint.clone()).or_insert_with(|| Arc::new(PacedTurns::new("RDS tokens"))))
     }
 
@@ -188,11 +189,8 @@ impl ClientTokens {
         self.count(2);
         let now_epoch_s = SystemClock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let ends_at = now + Micros::from_secs(aim.signed.expires_at_epoch_s.saturating_sub(now_epoch_s));
-        let proven = TokenProven {
-            key_id: aim.signed.key_id.as_str().into(),
-            has_session: aim.signed.has_session,
-            expiry: Expiry { at: ends_at, at_epoch_s: aim.signed.expires_at_epoch_s },
-        };
+        let (key_id, has_session) = (aim.signed.key_id.as_str().into(), aim.signed.has_session);
+        let proven = TokenProven { key_id, has_session };
         let until = (ends_at - BEFORE_THE_END).min(asked_at + cache_ttl);
         self.verdicts.accept(aim.id, proven.clone(), until);
         proven
@@ -209,5 +207,39 @@ impl ClientTokens {
             self.count(4);
         }
         TokenRefused { why, is_ours: !is_refusal }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_for_several_endpoints_in_turn_leave_each_its_pace() {
+        let tokens = ClientTokens::default();
+        let endpoints: [Endpoint; 2] = ["a", "b"].map(|name| {
+            let host = format!("{name}.abc.eu-west-1.rds.amazonaws.com");
+            Endpoint::new(&host, 5432, None).expect("an endpoint")
+        });
+        let shown = |now| {
+            let endpoints = endpoints.iter().cycle().take(100);
+            endpoints.filter(|at| tokens.turns_of(at, now).keep_pace(5, now).is_ok()).count()
+        };
+        assert_eq!(shown(Micros::from_secs(1)), 10, "five for each");
+        assert_eq!(shown(Micros::from_secs(1)), 0);
+        assert_eq!(shown(Micros::from_secs(9)), 10);
+    }
+
+    #[test]
+    fn an_endpoint_that_nobody_names_any_more_is_forgotten() {
+        let tokens = ClientTokens::default();
+        for number in 0..100 {
+            let host = format!("host-{number}.abc.eu-west-1.rds.amazonaws.com");
+            let endpoint = Endpoint::new(&host, 5432, None);
+            let now = Micros::from_secs(10 * number);
+            let turns = tokens.turns_of(&endpoint.expect("an endpoint"), now);
+            assert_eq!(turns.keep_pace(5, now), Ok(()));
+        }
+        assert_eq!(tokens.turns.lock().expect("whole").len(), 1);
     }
 }

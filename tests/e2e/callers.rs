@@ -6,7 +6,7 @@
 mod sts;
 
 use crate::common::certs::certs;
-use crate::common::raw::Raw;
+use crate::common::raw::{self, Raw};
 use crate::common::skip::skip;
 use crate::common::{Pooler, PoolerSetup, postgres, programs, wait_until};
 use std::path::PathBuf;
@@ -278,6 +278,34 @@ fn one_token_is_one_question_and_questions_keep_their_pace() {
         let span = two[4].duration_since(two[0]);
         assert!(span.as_millis() >= 900, "five questions within {span:?}, at two a second and two at once");
     }
+}
+
+/// A client that shows what it has signed, within TLS.
+fn shown(pooler: &Pooler, token: &str) -> Raw {
+    let mut client = Raw::tls(pooler.port, "localhost", &certs().ca());
+    client.startup(&[("user", "app"), ("database", "app")]);
+    assert_eq!(client.read().expect("an answer").tag, b'R');
+    client.send(&raw::frame(b'p', format!("{token}\0").as_bytes()));
+    client
+}
+
+#[test]
+fn a_session_is_as_long_as_a_login_holds_and_not_as_what_was_signed() {
+    let Some(python) = python() else { return };
+    let sts = Sts::start();
+    let pooler = setup(&sts).start();
+    let url = format!("{}/{QUESTION}", sts.url());
+    let short = presigned(&python, &[[&url, "eu-west-1", SERVER_ID, "AKIAALICE", "5"]]).remove(0);
+    let mut client = shown(&pooler, &short);
+    assert_eq!(client.outcome().status, Some(b'I'));
+    wait_until("what was signed has expired", || log_in(&pooler, "app", "app", &short).is_err());
+    assert_eq!(client.simple("select current_user").value(), "app");
+
+    let pooler = setup(&sts).set("iam_client_max_age", 1).start();
+    let mut client = shown(&pooler, &token(&python, &sts, "AKIAALICE"));
+    assert_eq!(client.outcome().status, Some(b'I'));
+    let last_words = client.last_words();
+    assert!(last_words.starts_with("FATAL 28000: "), "{last_words}");
 }
 
 #[test]

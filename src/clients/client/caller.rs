@@ -8,7 +8,7 @@
 use super::LoginAttempt;
 use super::elsewhere::while_client_waits;
 use crate::auth::Method;
-use crate::base::{Address, Principal, Proof, log_about};
+use crate::base::{Address, Expiry, Micros, Principal, Proof, log_about};
 use crate::clients::callers::{Identified, Question, Unidentified};
 use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
@@ -49,6 +49,15 @@ impl Unproven {
     }
 }
 
+/// Until when a login of now holds that AWS alone could verify: what was signed for it is good for as long as
+/// somebody may log in with it, and says nothing of how long a session may be.
+pub(super) fn login_expiry(clients: &Clients) -> Option<Expiry> {
+    let age = clients.plane.policy.load().snapshot.settings.iam_client_max_age;
+    let now_epoch_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let expiry = Expiry { at: clients.plane.now() + age, at_epoch_s: now_epoch_s + age.as_secs() };
+    (age > Micros(0)).then_some(expiry)
+}
+
 impl LoginAttempt {
     /// By a presigned request; `of_rule`: the map of the rule.
     ///
@@ -70,7 +79,7 @@ impl LoginAttempt {
             let _waits_for_us = pace.as_ref().map(Pace::waits_for_us);
             let identified = self.identify(clients, &callers.endpoint, per_second, token.expose()).await?;
             let map = of_rule.unwrap_or_else(|| Arc::clone(&callers.map));
-            self.map_caller(&policy.tokens.maps, map, identified)
+            self.map_caller(&policy.tokens.maps, map, identified, login_expiry(clients))
         };
         match while_client_waits(stream, judging).await? {
             Ok(principal) => {
@@ -110,6 +119,7 @@ impl LoginAttempt {
         maps: &ClaimsMap,
         map: Arc<str>,
         Identified { identity, expiry }: Identified,
+        login_expiry: Option<Expiry>,
     ) -> Result<Principal, Unproven> {
         let arn = &identity.arn;
         let named = [
@@ -132,7 +142,7 @@ impl LoginAttempt {
             name: arn.arn.as_str().into(),
             issuer: Box::default(),
             claims: texts().skip(1).map(|(name, text)| (name.into(), text.into())).collect(),
-            expiry: Some(expiry),
+            expiry: login_expiry,
             timeouts: admitted.timeouts,
         })
     }

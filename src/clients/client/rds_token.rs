@@ -5,9 +5,10 @@
 //! token is signed for AWS does not tell: the principal is the access key's id.
 
 use super::LoginAttempt;
+use super::caller::login_expiry;
 use super::elsewhere::while_client_waits;
 use crate::auth::Method;
-use crate::base::{Principal, Proof, log_about};
+use crate::base::{Expiry, Principal, Proof, log_about};
 use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
 use crate::clients::stream::ClientStream;
@@ -39,7 +40,7 @@ impl LoginAttempt {
             answered.await
         };
         match while_client_waits(stream, judged).await? {
-            Ok(Ok(proven)) => return Ok(proof(proven)),
+            Ok(Ok(proven)) => return Ok(proof(proven, login_expiry(clients))),
             Ok(Err(_)) if !self.may_log(clients) => {}
             Ok(Err(refused)) if refused.is_ours => {
                 log_about!(warn, self.about(), "RDS tokens cannot be judged: {}", refused.why);
@@ -51,13 +52,13 @@ impl LoginAttempt {
     }
 }
 
-fn proof(TokenProven { key_id, has_session, expiry }: TokenProven) -> Proof {
+fn proof(TokenProven { key_id, has_session }: TokenProven, expiry: Option<Expiry>) -> Proof {
     let kind = if has_session { "temporary" } else { "long-term" };
     let principal = Principal {
         name: (*key_id).into(),
         issuer: Box::default(),
         claims: Box::new([("access_key".into(), kind.into())]),
-        expiry: Some(expiry),
+        expiry,
         timeouts: Default::default(),
     };
     Proof { method: Method::RdsIam.word(), principal: Some(Arc::new(principal)) }
