@@ -163,8 +163,8 @@ def build(chosen):
 class Load:
     """The clients that log in: begun, and measured from when they are warm."""
 
-    def __init__(self, account, program, pooler, clients, seconds, flags, prefix=()):
-        command = [*prefix, program, "--port", pooler.port, "--user", USER, "--password", PASSWORD,
+    def __init__(self, account, program, pooler, clients, seconds, flags, prefix=(), password=PASSWORD):
+        command = [*prefix, program, "--port", pooler.port, "--user", USER, "--password", password,
                    "--database", "bench", "--clients", clients, "--seconds", seconds, *flags]  # fmt: skip
         self.pooler = pooler
         self.child = account.popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -294,7 +294,7 @@ def main():
         "seconds": chosen.seconds, "clients": chosen.clients, "established": chosen.established,
         "storm_clients": chosen.storm_clients, "base": poolers.names[0], "versions": poolers.versions, "runs": results,
     }  # fmt: skip
-    file = run.ROOT / "loadtest/results" / f"{outcome['date']}-{commit or 'tree'}-logins.json"
+    file = run.ROOT / "loadtest/results" / f"{outcome['date']}-{outcome['commit'] or 'tree'}-logins.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(outcome, indent=1) + "\n")
     said = table(outcome)

@@ -224,6 +224,10 @@ impl Load {
         }
         match (authentication::request(payload)?, proof) {
             (AuthRequest::Ok, proof) => Ok(proof),
+            (AuthRequest::CleartextPassword, proof) => {
+                authentication::write_password(out, self.orders.password.as_bytes());
+                Ok(proof)
+            }
             (AuthRequest::Md5Password { salt }, proof) => {
                 let secret = Secret::parse(&self.orders.password);
                 let answer = secret.md5_answer(&self.orders.user, salt).ok_or("no password")?;

@@ -6,11 +6,18 @@ use crate::common::{Postgres, postgres, programs, wait_until};
 use crate::lines::{audited, file, hold_to_schema, of, text};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// Tenants: a database each, half of them with session pooling.
 const TENANTS: usize = 6;
 const CLIENTS: usize = 4;
+/// Transactions of each client, or more for as many seconds as `PGWEIR_AUDIT_LOAD_SECONDS` says.
 const TRANSACTIONS: usize = 100;
+
+fn load_time() -> Duration {
+    let text = std::env::var("PGWEIR_AUDIT_LOAD_SECONDS").unwrap_or_default();
+    Duration::from_secs(text.parse().unwrap_or(0))
+}
 
 /// The block of docs/audit.md behind `<!-- {name} -->`.
 fn example(name: &str) -> String {
@@ -21,12 +28,17 @@ fn example(name: &str) -> String {
     block.split("\n```").next().expect("the block ends").to_owned()
 }
 
-fn work(port: u16, tenant: usize, client: usize) {
+/// How many transactions it has had.
+fn work(port: u16, tenant: usize, client: usize, until: Instant) -> usize {
     let (database, name) = (format!("tenant{tenant}"), format!("tenant{tenant}-client{client}"));
     let parameters = [("user", "app"), ("database", &*database), ("application_name", &*name)];
     let mut session = Raw::log_in_with(port, &parameters);
-    for number in 0..TRANSACTIONS {
-        let sql = format!("select 'by {name}', {number}");
+    // At its length it is a load, not a flood of lines.
+    let pause = if until > Instant::now() { ", pg_sleep(0.05)" } else { "" };
+    let mut count = 0;
+    while count < TRANSACTIONS || Instant::now() < until {
+        let (number, sql) = (count, format!("select 'by {name}', {count}{pause}"));
+        count += 1;
         if number % 3 == 0 {
             assert!(session.simple(&sql).errors.is_empty());
         } else {
@@ -35,6 +47,7 @@ fn work(port: u16, tenant: usize, client: usize) {
             session.simple(if number % 3 == 1 { "commit" } else { "rollback" });
         }
     }
+    count
 }
 
 /// Both logs as tables of a database: `audit`, and `pg_log_lines` of those lines that have a duration.
@@ -73,12 +86,13 @@ fn every_transaction_of_postgresqls_log_is_of_exactly_one_session() {
     }
     let pooler = setup.start();
     let port = pooler.port;
-    std::thread::scope(|scope| {
-        for tenant in 0..TENANTS {
-            for client in 0..CLIENTS {
-                scope.spawn(move || work(port, tenant, client));
-            }
-        }
+    let until = Instant::now() + load_time();
+    let expected: usize = std::thread::scope(|scope| {
+        let clients = (0..TENANTS).flat_map(|tenant| (0..CLIENTS).map(move |client| (tenant, client)));
+        let threads: Vec<_> = clients
+            .map(|(tenant, client)| scope.spawn(move || work(port, tenant, client, until)))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
     });
     wait_until("all have left", || of(&text(&pooler), "logout").len() == TENANTS * CLIENTS);
     postgres.psql("postgres", "alter system reset log_min_duration_statement");
@@ -87,7 +101,6 @@ fn every_transaction_of_postgresqls_log_is_of_exactly_one_session() {
 
     load(postgres, &file(&pooler), pooler.directory());
     let count = |sql: &str| -> usize { postgres.psql("postgres", sql).parse().expect("a count") };
-    let expected = TENANTS * CLIENTS * TRANSACTIONS;
     assert_eq!(count("select count(*) from transactions"), expected);
     let selects = "from pg_log where statement like 'select ''by %'";
     assert_eq!(count(&format!("select count(*) {selects}")), expected);
@@ -106,9 +119,9 @@ fn every_transaction_of_postgresqls_log_is_of_exactly_one_session() {
     assert_eq!(count(wrong), 0);
     // By time and process alone all are found, too, most of them without doubt.
     let by_time = "select count(*) from pg_log l where statement like 'select ''by %' and not exists \
-        (select from transactions t where t.pid = l.pid \
-        and l.at between t.begin_at - interval '5 ms' and t.end_at + interval '100 ms')";
+        (select from transactions t where t.pid = l.pid and l.at <@ t.during)";
     assert_eq!(count(by_time), 0);
+    eprintln!("{expected} transactions, {all} lines of PostgreSQL's log, each of exactly one session");
 
     let pid = postgres.psql("postgres", "select pid from transactions limit 1");
     let at = postgres.psql(
