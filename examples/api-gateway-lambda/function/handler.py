@@ -8,6 +8,7 @@ token of the role, until it is about to expire; pgweir pools, so each invocation
 import json
 import os
 import time
+from urllib.parse import quote
 
 import psycopg
 
@@ -36,9 +37,10 @@ def _token_of_role():
 def _connect(event, context):
     own = os.environ.get("TOKEN_SOURCE", "caller") == "sts"
     headers = event["headers"]
-    # What joins the records of API Gateway, Lambda and the audit log: each is printable and without spaces.
+    # What joins the records of API Gateway, Lambda and the audit log. A caller chooses what its headers say, so
+    # they are encoded: a blank would end the value and begin another option, a comma another key.
     trace = {"traceparent": headers.get("traceparent"), "x-amzn-trace-id": headers.get("x-amzn-trace-id")}
-    words = ",".join(f"{key}={value}" for key, value in trace.items() if value)
+    words = ",".join(f"{key}={quote(value, safe='')}" for key, value in trace.items() if value)
     return psycopg.connect(
         host=os.environ["PGHOST"],
         port=os.environ.get("PGPORT", "6432"),
