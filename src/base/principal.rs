@@ -3,7 +3,7 @@
 //! A value made once, when a login's proof succeeds. Never holds a secret: no token, no part of its
 //! signature.
 
-use super::Micros;
+use super::{Micros, Standing};
 use std::sync::Arc;
 
 /// How a client has proven who it is, and as whom.
@@ -16,7 +16,7 @@ pub struct Proof {
 }
 
 /// Somebody whom a token or a certificate names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Principal {
     /// Its name: a subject, an ARN, a common name. One line of printable text.
     pub name: Box<str>,
@@ -28,6 +28,8 @@ pub struct Principal {
     pub expiry: Option<Expiry>,
     /// Timeouts that the rule which let it in has set.
     pub timeouts: MappedTimeouts,
+    /// What later reloads have found about the token's session.
+    pub standing: Standing,
 }
 
 /// Timeouts of a rule that maps claims to roles; `None`: what holds for the role. The pool's own hold beside
@@ -58,6 +60,7 @@ impl Principal {
             claims: Box::default(),
             expiry: None,
             timeouts: MappedTimeouts::default(),
+            standing: Standing::default(),
         }
     }
 }

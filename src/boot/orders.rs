@@ -6,7 +6,7 @@ use super::{audit, policy, systemd};
 use crate::base::limits::JANITOR_PERIOD_MS;
 use crate::config::{Choice, LogFormat, Settings};
 use crate::console::{Console, ProcessOrder, Standing};
-use crate::control::Phase;
+use crate::control::{Phase, Plane};
 use crate::identity::DenyList;
 use crate::observe::log::Log;
 use crate::observe::sink::{self, Destinations, Format, Stderr, SyslogSettings};
@@ -244,12 +244,20 @@ impl Process {
         if let Some(denials) = denials {
             plane.set_deny_list(denials);
         }
-        let judging = async move {
-            plane.judge_sessions().await;
-        };
-        tasks::spawn("judging sessions", "process", judging);
+        tasks::spawn("judging sessions", "process", judge(plane));
         let clients = &self.console.status.clients;
         clients.issuers.adopt(&clients.plane.policy.load());
+    }
+}
+
+/// Ends the sessions that what is in force now would not let in.
+async fn judge(plane: Arc<Plane>) {
+    let of_tokens = Arc::clone(&plane);
+    let of_tokens = move || of_tokens.judge_token_sessions();
+    let lapsed = tasks::blocking("judging sessions by tokens", "process", of_tokens).await.unwrap_or(0);
+    plane.judge_sessions().await;
+    if lapsed > 0 {
+        tracing::info!("the configuration has changed: {lapsed} sessions by tokens end");
     }
 }
 

@@ -23,7 +23,7 @@ use super::unauthenticated::LoginSlot;
 use crate::auth::Method;
 use crate::base::{About, Address, Micros, Proof, WorkerId, limits, log_about};
 use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
-use crate::control::{Admission, Admissions, ClientKey, LoginEntry, LoginRow, Policy};
+use crate::control::{Admission, Admissions, ClientKey, LoginEntry, LoginRow, Policy, SessionHold};
 use crate::core::PoolShare;
 use crate::wire::startup::{Accepted, IgnoredNames, Replication, Startup};
 use crate::wire::{Fault, authentication, tags};
@@ -132,6 +132,8 @@ struct LoginAttempt {
     database: Arc<str>,
     user: Arc<str>,
     proof: Proof,
+    /// Where that was a token.
+    hold: OnceLock<SessionHold>,
     /// As the startup message had it.
     application_name: Arc<str>,
     /// As it had begun when it said who it is.
@@ -187,6 +189,7 @@ impl LoginAttempt {
             database: "(nodb)".into(),
             user: "(nouser)".into(),
             proof: Proof::by("none"),
+            hold: OnceLock::new(),
             application_name: "".into(),
             tls: String::new(),
             replication: Replication::No,

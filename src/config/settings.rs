@@ -315,8 +315,9 @@ settings! {
         "File of principals that are denied, whatever else lets them in: they cannot log in, and their \
          sessions end. It is read anew within a second when it has changed.";
     identity_recheck: Recheck = "off", Reload, Active,
-        "all: a reload ends the sessions that the hba file would not let in any more, or whose users are \
-         gone from auth_file, as identity_on_denied says; off: they stay.";
+        "all: a reload ends the sessions that the hba file would not let in any more as they have come, or \
+         whose users are gone from auth_file, as identity_on_denied says; off: they stay. Sessions by tokens \
+         are judged in any case.";
     auth_jwt_options: Text = "", Reload, Active,
         "Options for auth_type=jwt, as a rule of auth_hba_file has them behind jwt: issuer=NAME, map=NAME, \
          transport=password or transport=oauthbearer.";

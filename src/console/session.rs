@@ -13,13 +13,13 @@ use super::control::{Goal, Refused};
 use super::grammar::{self, Order, Refusal, Shutdown};
 use super::request::{self, Request};
 use super::tables::{self, Access, Shown, Source};
-use crate::base::limits;
+use crate::base::{DenyReason, limits};
 use crate::clients::{ConsoleLogin, ConsoleStream, Rights};
 use crate::control::{ConsoleClient, KeyHolder, Phase};
 use crate::core::ClientIdentity;
 use crate::tasks;
 use crate::wire::encode::{self, Severity};
-use crate::wire::{sqlstate, tags};
+use crate::wire::{Fault, sqlstate, tags};
 use record::logged;
 use reply::{Reply, admin_needed, eventually, notice, outcome};
 use std::io;
@@ -34,23 +34,28 @@ use welcome::welcome;
 /// constant: without meaning here, and no reason to refuse them.
 const SET_IGNORED: [&str; 2] = ["application_name", "extra_float_digits"];
 
-/// Why a session ends: the reason for the log; what the client is told, if anything.
+/// Why a session ends: the reason for the log; by which SQLSTATE the client is told, if it is.
 struct End {
     reason: String,
-    told: bool,
+    told: Option<&'static str>,
 }
 
 impl End {
     fn silent(reason: &str) -> Self {
-        Self { reason: reason.to_owned(), told: false }
+        Self { reason: reason.to_owned(), told: None }
     }
 
     fn fault(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), told: true }
+        Self { reason: reason.into(), told: Some(sqlstate::PROTOCOL_VIOLATION) }
     }
 
     fn killed() -> Self {
-        Self::fault(crate::wire::Fault::AdminDisconnect.text())
+        Self::fault(Fault::AdminDisconnect.text())
+    }
+
+    fn denied(reason: DenyReason) -> Self {
+        let reason = Fault::from(reason).text().into_owned();
+        Self { reason, told: Some(sqlstate::INVALID_AUTHORIZATION) }
     }
 }
 
@@ -105,13 +110,14 @@ pub(super) async fn serve(console: Arc<Console>, login: ConsoleLogin) {
     session.log_end(&end, console.status.plane.now().since(began).as_secs());
     session.record_end(&end, began);
     plane.log.caught_up().await;
-    let guard = Some(guard).filter(|_| end.told); // who has gone is counted no more when that is heard
+    // who has gone is counted no more when that is heard
+    let guard = Some(guard).filter(|_| end.told.is_some());
     // before its last words: whoever reads them looks for it in vain
     if session.client.leave() {
         console.control.last_client_left();
     }
-    if end.told {
-        session.farewell(&end.reason).await;
+    if let Some(sqlstate) = end.told {
+        session.farewell(sqlstate, &end.reason).await;
     }
     drop(session);
     drop(guard);
@@ -150,8 +156,8 @@ impl Session {
             // From here on a cancel request counts: others see a PAUSE in force before this
             // session waits for its end.
             let canceled = Arc::clone(&self.canceled).notified_owned();
-            if self.is_denied() {
-                return Ok(End::fault(crate::wire::Fault::PrincipalDenied.text()));
+            if let Some(reason) = self.deny_reason() {
+                return Ok(End::denied(reason));
             }
             let reply = match request {
                 Request::Query(text) => self.answer(&text).await,
@@ -370,9 +376,9 @@ impl Session {
 
     /// The last words; waits a little for the client to take them, since closing a socket with
     /// bytes unread takes them back.
-    async fn farewell(&mut self, reason: &str) {
+    async fn farewell(&mut self, sqlstate: &str, reason: &str) {
         let mut words = Vec::new();
-        encode::error(&mut words, Severity::Fatal, sqlstate::PROTOCOL_VIOLATION, reason);
+        encode::error(&mut words, Severity::Fatal, sqlstate, reason);
         let goodbye = async {
             send(&mut *self.stream, &words).await?;
             self.stream.shutdown().await?;

@@ -1,17 +1,19 @@
-//! Who may be here by what holds now: the list of those that are denied, and, where `identity_recheck` says
-//! so, the rules and users that have let a client in.
+//! Who may be here by what holds now: the list of those that are denied, what has been found about sessions
+//! by tokens (`token_sessions.rs`), and, where `identity_recheck` says so, the rules and users that have let
+//! a client in.
 //!
 //! Asked at each login, and of those who are logged in by workers ([`crate::core::Judge`]). A worker keeps
 //! the judge and asks it of each newcomer, so nobody slips in between the two: whoever was let in by an older
 //! list comes to his worker behind the letter that tells of the newer one, or is there when that comes.
 
+use super::grounds::{Grounds, Lapse};
 use super::plane::Plane;
 use super::policy::Policy;
 use crate::auth::Method;
 use crate::auth::hba::{Origin, Visit};
-use crate::base::{Address, Proof, limits};
+use crate::base::{Address, DenyReason, Proof, limits, log_about};
 use crate::config::{AuthType, CONSOLE_DATABASE, Recheck};
-use crate::core::{Answer, ClientIdentity, Command, DenyReason, Judge};
+use crate::core::{Answer, ClientIdentity, Command, Judge};
 use crate::identity::DenyList;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,10 +43,52 @@ impl Plane {
         if self.is_denied(&client.user, &client.proof) {
             return Some(DenyReason::Denied);
         }
+        let of_token = client.proof.principal.as_ref().and_then(|principal| principal.standing.lapsed());
+        if of_token.is_some() {
+            return of_token;
+        }
         let policy = self.policy.load();
         match policy.snapshot.settings.identity_recheck {
             Recheck::Off => None,
             Recheck::All => reason_of_policy(&policy, client),
+        }
+    }
+
+    /// Whether that is the policy in force.
+    pub(crate) fn is_in_force(&self, policy: &Policy) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.policy.load()), policy)
+    }
+
+    /// Whether the policy in force would let in who stands on these grounds; its session is marked where it
+    /// would not.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub(crate) fn judge_grounds(&self, grounds: &Grounds) -> Result<(), Lapse> {
+        let policy = self.policy.load_full();
+        let verdict = grounds.judge(&policy);
+        if let Err(lapse) = &verdict
+            && grounds.principal.standing.lapse(lapse.reason())
+        {
+            self.token_sessions.has_lost_one();
+            log_about!(info, grounds.about(), "session is to end: {lapse}");
+        }
+        verdict
+    }
+
+    /// Judges all sessions by tokens by the policy in force, each as long as a login takes for its claims:
+    /// not for a thread that others wait for. [`Plane::judge_sessions`] then has workers end those that are
+    /// marked. Returns how many were marked by it.
+    pub(crate) fn judge_token_sessions(&self) -> usize {
+        let (mut last, mut lapsed) = (0, 0);
+        loop {
+            let some = self.token_sessions.behind(last);
+            let Some(end) = some.last() else { return lapsed };
+            last = end.socket_id;
+            for grounds in &some {
+                let is_marked = grounds.principal.standing.lapsed().is_some();
+                lapsed += usize::from(!is_marked && self.judge_grounds(grounds).is_err());
+            }
         }
     }
 
@@ -55,6 +99,7 @@ impl Plane {
     /// Some workers have judged all of theirs by then; newcomers are judged by those that were told.
     pub async fn judge_sessions(self: &Arc<Self>) -> usize {
         let has_cause = self.denials.list.load().count() > 0
+            || self.token_sessions.has_lapsed()
             || self.policy.load().snapshot.settings.identity_recheck != Recheck::Off;
         // Once told, a worker has to be told that there is no cause any more, too.
         if !has_cause && !self.denials.are_workers_told.load(Ordering::Relaxed) {
@@ -106,12 +151,10 @@ fn reason_of_policy(policy: &Policy, client: &ClientIdentity) -> Option<DenyReas
     if FROM_FILES.contains(&client.proof.method) && policy.users.is_gone(&client.user) {
         return Some(DenyReason::UserGone);
     }
+    // A pass over tokens' grounds has judged those that came by one.
     let is_of_token = client.proof.method == Method::Jwt.word();
-    let issuer = client.proof.principal.as_ref().filter(|_| is_of_token).map(|principal| &*principal.issuer);
-    if issuer.is_some_and(|issuer| policy.tokens.named(issuer).is_none()) {
-        return Some(DenyReason::RoleNotGiven);
-    }
-    if policy.snapshot.settings.auth_type != AuthType::Hba || &*client.database == CONSOLE_DATABASE {
+    let has_rules = policy.snapshot.settings.auth_type == AuthType::Hba;
+    if !has_rules || is_of_token || &*client.database == CONSOLE_DATABASE {
         return None;
     }
     let origin = match client.remote {
@@ -120,14 +163,76 @@ fn reason_of_policy(policy: &Policy, client: &ClientIdentity) -> Option<DenyReas
     };
     let (database, user) = (&*client.database, &*client.user);
     let visit = Visit { origin, database, user, replication: client.replication };
-    let rule = policy.hba.rule_for(&visit);
-    rule.is_none_or(|rule| rule.method == Method::Reject).then_some(DenyReason::NoRule)
+    let Some(rule) = policy.hba.rule_for(&visit).filter(|rule| rule.method != Method::Reject) else {
+        return Some(DenyReason::NoRule);
+    };
+    if rule.method.word() != client.proof.method {
+        return Some(DenyReason::OtherMethod);
+    }
+    // Whom a certificate, or an account, has named may be that user by the map, or by the same name.
+    let name = client.principal();
+    let is_given = match rule.map() {
+        Some(map) => map.name_for(&client.user, |mapped| mapped == name).is_some(),
+        None => !rule.method.takes_map() || name == &*client.user,
+    };
+    (!is_given).then_some(DenyReason::RoleNotGiven)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::auth::Question;
+    use crate::auth::hba::{Hba, IdentMaps};
+    use crate::control::tests::policy;
+    use crate::wire::startup::Replication;
+
+    const RULES: &str = "local all all peer map=staff\nhost all all all cert map=staff\n";
+
+    /// Why a client of the database `app` may not stay, by that proof, rules and maps.
+    fn reason(proof: Proof, rules: &str, maps: &str) -> Option<DenyReason> {
+        let mut policy = policy("app =", "auth_type = hba\nauth_hba_file = h\nidentity_recheck = all");
+        let maps = IdentMaps::load("i", &|_| Ok(maps.as_bytes().to_vec())).unwrap().0;
+        let read = |_: &str| Ok(rules.as_bytes().to_vec());
+        policy.hba = Arc::new(Hba::load("h", &maps, &read).unwrap().0);
+        let client = ClientIdentity {
+            socket_id: 1,
+            database: "app".into(),
+            user: "app".into(),
+            proof,
+            remote: Address::Tcp("192.0.2.7:40000".parse().unwrap()),
+            local: Address::Tcp("192.0.2.1:6432".parse().unwrap()),
+            tls: "TLSv1.3".to_owned(),
+            connected_at_epoch_s: 0,
+            replication: Replication::No,
+            internal: false,
+        };
+        reason_of_policy(&policy, &client)
+    }
+
+    #[test]
+    fn a_rule_must_fit_and_ask_for_what_was_proven() {
+        let of_map = || Proof::under_name("cert", "alice", "app");
+        let staff = "staff alice app\n";
+        assert_eq!(reason(of_map(), RULES, staff), None);
+        assert_eq!(reason(of_map(), "host other all all cert\n", staff), Some(DenyReason::NoRule));
+        assert_eq!(reason(of_map(), "host all all all reject\n", staff), Some(DenyReason::NoRule));
+        assert_eq!(reason(of_map(), "host all all all md5\n", staff), Some(DenyReason::OtherMethod));
+        assert_eq!(reason(Proof::by("trust"), RULES, staff), Some(DenyReason::OtherMethod));
+        assert_eq!(reason(Proof::by("md5"), "host all all all md5\n", staff), None);
+    }
+
+    #[test]
+    fn an_ident_map_must_still_give_the_user() {
+        let of_map = || Proof::under_name("cert", "alice", "app");
+        let not_given = Some(DenyReason::RoleNotGiven);
+        assert_eq!(reason(of_map(), RULES, "staff alice app\nstaff alice other\n"), None);
+        assert_eq!(reason(of_map(), RULES, "staff alice all\n"), None);
+        assert_eq!(reason(of_map(), RULES, "staff alice other\nstaff bob app\n"), not_given);
+        assert_eq!(reason(of_map(), "host all all all cert\n", ""), not_given, "there is no map any more");
+        assert_eq!(reason(Proof::by("cert"), "host all all all cert\n", ""), None);
+        assert_eq!(reason(Proof::by("cert"), RULES, "staff app app\n"), None);
+        assert_eq!(reason(Proof::by("cert"), RULES, "staff alice app\n"), not_given);
+    }
 
     #[test]
     fn the_methods_of_files_have_their_words() {

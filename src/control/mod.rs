@@ -15,6 +15,7 @@ mod console_clients;
 mod denials;
 mod fair_semaphore;
 mod first_server;
+mod grounds;
 mod judging;
 mod last_failure;
 mod launcher_channel;
@@ -37,6 +38,7 @@ mod server_secrets;
 #[cfg(test)]
 pub(crate) mod tests;
 mod token_request;
+mod token_sessions;
 mod token_verdicts;
 mod tokens;
 mod turns;
@@ -53,6 +55,7 @@ pub use cancel_queue::{CancelQueue, Joins, TakenIn};
 pub(crate) use client_key::ClientKey;
 pub(crate) use fair_semaphore::FairSemaphore;
 pub use fair_semaphore::Permit;
+pub(crate) use grounds::{Grounds, Lapse};
 pub use last_failure::{LastFailure, Sent};
 pub(crate) use launcher_channel::{LauncherEvent, LauncherReceiver};
 pub use log_progress::LogProgress;
@@ -73,8 +76,9 @@ pub(crate) use replication::{Acceptance, ReplicationOffer, ReplicationRequest, R
 pub(crate) use server_secrets::Stored;
 pub use token_request::{TokenProven, TokenRefused, TokenRequest};
 pub(crate) use token_verdicts::{Judging, PacedTurns, SourcePaces, TokenId, Verdict, Verdicts};
-pub use tokens::{TokenIssuer, Tokens};
 pub use turns::Turns;
+pub(crate) use token_sessions::SessionHold;
+pub use tokens::{NotGiven, RoleWanted, TokenIssuer, Tokens};
 pub(crate) use welcome::Welcome;
 
 #[cfg(test)]

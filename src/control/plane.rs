@@ -17,6 +17,7 @@ use super::random::Randomness;
 use super::registry::Registry;
 use super::rounds::Rounds;
 use super::server_secrets::ServerSecrets;
+use super::token_sessions::TokenSessions;
 use crate::audit::Audit;
 use crate::base::{Micros, SessionId, StartId, WorkerId};
 use crate::config::{CONSOLE_DATABASE, PoolRules};
@@ -64,6 +65,8 @@ pub struct Plane {
     pub secrets: ServerSecrets,
     /// Who may not be here.
     pub(super) denials: Denials,
+    /// On what sessions by tokens were let in.
+    pub(crate) token_sessions: TokenSessions,
     /// Who is at the console.
     pub console_clients: ConsoleClients,
     hearings: Rounds,
@@ -140,6 +143,7 @@ impl Plane {
             cancel_keys: CancelKeys::default(),
             secrets: ServerSecrets::default(),
             denials: Denials::default(),
+            token_sessions: TokenSessions::default(),
             admissions: Admissions::default(),
             console_clients: ConsoleClients::default(),
             hearings: Rounds::default(),

@@ -1,11 +1,12 @@
 //! What logins by tokens go by, of one policy: the issuers' rules, the maps of claims to roles, the options
 //! of `auth_type=jwt`.
 //!
-//! A value. Never holds a key or a token.
+//! A value, and what it says of claims that were verified. Never holds a key or a token.
 
 use crate::auth::jwt::JwtOptions;
+use crate::base::MappedTimeouts;
 use crate::config::IssuerEntry;
-use crate::identity::{ClaimsMap, IssuerRules};
+use crate::identity::{Claims, ClaimsMap, IssuerRules};
 use std::sync::Arc;
 
 /// What logins by tokens go by.
@@ -25,6 +26,48 @@ pub struct TokenIssuer {
     pub rules: IssuerRules,
     /// What the file says of it.
     pub entry: IssuerEntry,
+}
+
+/// The role that somebody wants to log in as by a token.
+pub struct RoleWanted<'a> {
+    /// The map that is asked; `None`: the role is the principal.
+    pub map: Option<&'a Arc<str>>,
+    /// The role.
+    pub role: &'a str,
+    /// It is one of the console's.
+    pub is_of_console: bool,
+}
+
+/// That claims do not give a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotGiven {
+    /// By no line of that map.
+    NotInMap(Arc<str>),
+    /// There is no map, and the principal is another.
+    OtherRole,
+}
+
+impl RoleWanted<'_> {
+    /// What the line of the map sets that gives the role to these claims of `principal`.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn given_by(
+        &self,
+        maps: &ClaimsMap,
+        claims: &Claims,
+        principal: &str,
+    ) -> Result<MappedTimeouts, NotGiven> {
+        match self.map {
+            Some(map) => match maps.admits(map, claims, self.role) {
+                // an administrator's name is not one that an issuer's users may make up
+                Some(admitted) if admitted.is_role_written || !self.is_of_console => Ok(admitted.timeouts),
+                _ => Err(NotGiven::NotInMap(Arc::clone(map))),
+            },
+            None if principal == self.role => Ok(MappedTimeouts::default()),
+            None => Err(NotGiven::OtherRole),
+        }
+    }
 }
 
 impl Tokens {

@@ -36,7 +36,6 @@ pub use admin::{
     Answer, CancelFate, ClientRulesOf, ClientState, Command, Judge, PoolRow, Scope, ServerRow, ServerState,
 };
 pub use bounds::Bounds;
-pub use conn::DenyReason;
 pub use conn::ShownName;
 pub use load::ServerLoad;
 pub use login_handoff::{Authorization, CancelKey, ClientIdentity, ClientLogin, ServerIdentity, ServerLogin};

@@ -11,12 +11,12 @@
 //! stream has no boundary.
 
 use super::admin::{Answer, Judge};
-use super::conn::{Canceled, Client, DenyReason, EndCause, Leave, Phase, Stand, Tenure};
+use super::conn::{Canceled, Client, EndCause, Leave, Phase, Stand, Tenure};
 use super::net::Net;
 use super::pool::Part;
 use super::slots::Slot;
 use super::worker_core::Core;
-use crate::base::{ClientId, Micros, Peer, ServerId, limits, log_about};
+use crate::base::{ClientId, DenyReason, Micros, Peer, ServerId, limits, log_about};
 use crate::config::{OnDenied, OnExpired};
 use crate::wire::{Fault, encode, sqlstate};
 

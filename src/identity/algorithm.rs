@@ -3,7 +3,7 @@
 //! Source: RFC 7518, section 3.1; RFC 8037, section 3.1.
 
 /// An algorithm, by its name in a token's header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "these are the names of RFC 7518")]
 pub enum Algorithm {
     RS256,

@@ -4,6 +4,7 @@
 //! shown on one line.
 
 use super::claim_name::ClaimName;
+use super::kept_claims::KeptClaims;
 use super::refusal::Refusal;
 use super::rules::IssuerRules;
 use super::text::{is_printable, shown};
@@ -18,11 +19,17 @@ pub struct Claims {
     members: Map<String, Value>,
     /// When it ceases to be good by its issuer's clock, in seconds since the epoch; leeway is not added.
     pub expires_at_epoch_s: u64,
+    kept: KeptClaims,
 }
 
 impl Claims {
-    pub(super) fn new(members: Map<String, Value>, expires_at_epoch_s: u64) -> Self {
-        Self { members, expires_at_epoch_s }
+    pub(super) fn new(members: Map<String, Value>, expires_at_epoch_s: u64, kept: KeptClaims) -> Self {
+        Self { members, expires_at_epoch_s, kept }
+    }
+
+    /// What is to be kept of them while their holder is logged in.
+    pub fn to_keep(&self) -> &KeptClaims {
+        &self.kept
     }
 
     /// Of names and texts that somebody else than an issuer of JSON web tokens vouches for.

@@ -14,6 +14,7 @@ mod claim_name;
 mod claims;
 mod claims_map;
 mod deny_list;
+mod kept_claims;
 mod key_set;
 pub mod oauthbearer;
 pub mod presigned;
@@ -29,10 +30,11 @@ pub use claim_name::{BadClaimName, ClaimName};
 pub use claims::Claims;
 pub use claims_map::{Admitted, BadRole, ClaimsMap, MapError, WrongLine};
 pub use deny_list::{DenyError, DenyList, WrongDenial};
+pub use kept_claims::KeptClaims;
 pub use key_set::{BadKey, BadKeySet, KeySet, LeftOut};
 pub use refusal::Refusal;
 pub use rules::{IssuerRules, RequiredClaim};
-pub use verify::{issuer_of, verify};
+pub use verify::{issuer_of, verify, verify_again};
 
 #[cfg(test)]
 mod tests;

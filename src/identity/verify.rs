@@ -7,6 +7,7 @@
 use super::algorithm::Algorithm;
 use super::claim_name::ClaimName;
 use super::claims::{Claims, texts};
+use super::kept_claims::KeptClaims;
 use super::key_set::{Key, KeySet};
 use super::refusal::Refusal;
 use super::rules::IssuerRules;
@@ -41,9 +42,25 @@ pub fn verify(token: &str, rules: &IssuerRules, keys: &KeySet, now_epoch_s: u64)
     if !is_signed(parts.signed, parts.signature, key, algorithm)? {
         return Err(Refusal::BadSignature { kid: shown(&kid) });
     }
-    let members = members(parts.payload)?;
+    let bytes = decoded(parts.payload)?;
+    let members = payload(&bytes)?;
     let expires_at_epoch_s = judge(&members, rules, now_epoch_s)?;
-    Ok(Claims::new(members, expires_at_epoch_s))
+    Ok(Claims::new(members, expires_at_epoch_s, KeptClaims::new(bytes.into(), algorithm)))
+}
+
+/// The claims of a token that was good when its holder logged in, if by these rules a token with them would
+/// be good now, at a time at which it is valid. Its signature is not verified again: issuers change keys
+/// without taking anything back by it.
+///
+/// # Errors
+/// Why it would not be.
+pub fn verify_again(kept: &KeptClaims, rules: &IssuerRules) -> Result<Claims, Refusal> {
+    if !rules.algorithms.contains(&kept.algorithm()) {
+        return Err(Refusal::AlgorithmNotAllowed { alg: kept.algorithm().name().to_owned() });
+    }
+    let members = payload(kept.payload())?;
+    let expires_at_epoch_s = judge_again(&members, rules)?;
+    Ok(Claims::new(members, expires_at_epoch_s, kept.clone()))
 }
 
 /// Whether `signature` is the key's for header and payload.
@@ -83,8 +100,16 @@ impl<'a> Parts<'a> {
 
 /// The members of the object that a part of a token is.
 fn members(part: &str) -> Result<Map<String, Value>, Refusal> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::NotAToken)?;
-    Ok(object(&bytes, Bounds { depth: limits::JWT_DEPTH_MAX, values: limits::JWT_VALUES_MAX })?)
+    payload(&decoded(part)?)
+}
+
+fn decoded(part: &str) -> Result<Vec<u8>, Refusal> {
+    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::NotAToken)
+}
+
+/// The members of the object that these bytes are.
+fn payload(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    Ok(object(bytes, Bounds { depth: limits::JWT_DEPTH_MAX, values: limits::JWT_VALUES_MAX })?)
 }
 
 /// The algorithm and the key that a header names.
@@ -126,12 +151,30 @@ fn no_claim(claim: &str) -> Refusal {
 
 /// Until when a token with these claims is good, in seconds since the epoch.
 fn judge(members: &Map<String, Value>, rules: &IssuerRules, now_s: u64) -> Result<u64, Refusal> {
-    let iss = issuer(members)?;
-    if iss != &*rules.issuer {
-        return Err(Refusal::WrongIssuer { iss: shown(iss) });
-    }
+    judge_issuer(members, rules)?;
     judge_audience(members, rules)?;
     let expires_s = judge_times(members, rules, now_s)?;
+    judge_required(members, rules)?;
+    Ok(expires_s)
+}
+
+/// The same of a token that was good when it came: what hangs on the time of day is not asked again.
+fn judge_again(members: &Map<String, Value>, rules: &IssuerRules) -> Result<u64, Refusal> {
+    judge_issuer(members, rules)?;
+    judge_audience(members, rules)?;
+    let expires_s = time(members, "exp", f64::floor)?.ok_or_else(|| no_claim("exp"))?;
+    let issued_s = time(members, "iat", f64::ceil)?;
+    judge_lifetime(rules, expires_s.saturating_sub(issued_s.unwrap_or(expires_s)))?;
+    judge_required(members, rules)?;
+    Ok(expires_s)
+}
+
+fn judge_issuer(members: &Map<String, Value>, rules: &IssuerRules) -> Result<(), Refusal> {
+    let iss = issuer(members)?;
+    if iss == &*rules.issuer { Ok(()) } else { Err(Refusal::WrongIssuer { iss: shown(iss) }) }
+}
+
+fn judge_required(members: &Map<String, Value>, rules: &IssuerRules) -> Result<(), Refusal> {
     for required in &rules.required {
         let texts = texts(members, &required.name);
         let is_there = required.name.find(members).is_some();
@@ -143,7 +186,7 @@ fn judge(members: &Map<String, Value>, rules: &IssuerRules, now_s: u64) -> Resul
             return Err(Refusal::ClaimNotAllowed { claim: shown(required.name.as_str()) });
         }
     }
-    Ok(expires_s)
+    Ok(())
 }
 
 /// A text, or a list of nothing else, of which one is an audience that is accepted.
@@ -177,12 +220,16 @@ fn judge_times(members: &Map<String, Value>, rules: &IssuerRules, now_s: u64) ->
     if let Some(at_s) = issued_s.filter(|at_s| *at_s > latest_s) {
         return Err(Refusal::IssuedInFuture { ahead_s: at_s - now_s });
     }
-    let lifetime_s = expires_s.saturating_sub(issued_s.unwrap_or(now_s));
+    judge_lifetime(rules, expires_s.saturating_sub(issued_s.unwrap_or(now_s)))?;
+    Ok(expires_s)
+}
+
+fn judge_lifetime(rules: &IssuerRules, lifetime_s: u64) -> Result<(), Refusal> {
     let most_s = rules.token_lifetime_max_s;
     if most_s != 0 && lifetime_s > most_s {
         return Err(Refusal::LivesTooLong { lifetime_s, most_s });
     }
-    Ok(expires_s)
+    Ok(())
 }
 
 /// A claim's point in time, in seconds since the epoch; parts of a second are rounded so that the token is

@@ -229,6 +229,13 @@ fn of_clients() -> Vec<Section> {
         section("Why PAM lets nobody in", "Behind `PAM login failed`.", "", ldap::PAM_REFUSALS),
         section("Identities that end", "", "level", identities::ENDS),
         section(
+            "Why sessions by tokens end at a reload",
+            "Behind `session is to end`, and behind `JWT login failed` where a reload came in the middle of \
+             the login.",
+            "",
+            identities::LAPSES,
+        ),
+        section(
             "Errors of the list of denied principals",
             "Each refuses the start or the reload; where the file changes between them, whoever was denied \
              stays so.",

@@ -5,6 +5,7 @@
 //! role cannot be logged in to.
 
 use super::sqlstate;
+use crate::base::DenyReason;
 use std::borrow::Cow;
 
 /// Why the pooler ends (or refuses) a client connection.
@@ -111,6 +112,9 @@ pub enum Fault {
     PrincipalDenied,
     RoleNotGiven,
     NoRuleAnyMore,
+    OtherMethod,
+    IssuerGone,
+    TokenNotAccepted,
     UserGone,
     MalformedPacket {
         name: &'static str,
@@ -209,6 +213,9 @@ impl Fault {
             Self::PrincipalDenied => "session ended: its principal is denied",
             Self::RoleNotGiven => "session ended: its role is no longer given by the mapping",
             Self::NoRuleAnyMore => "session ended: no rule lets it in any more",
+            Self::OtherMethod => "session ended: its rule asks for another authentication method now",
+            Self::IssuerGone => "session ended: the issuer of its token is no longer accepted",
+            Self::TokenNotAccepted => "session ended: its token is no longer accepted by its issuer's entry",
             Self::UserGone => "session ended: its user is gone from auth_file",
             Self::MalformedPacket { name } => return format!("broken {name} packet").into(),
             Self::ServerClosed { reason } => reason,
@@ -232,6 +239,9 @@ impl Fault {
             | Self::PrincipalDenied
             | Self::RoleNotGiven
             | Self::NoRuleAnyMore
+            | Self::OtherMethod
+            | Self::IssuerGone
+            | Self::TokenNotAccepted
             | Self::UserGone => sqlstate::INVALID_AUTHORIZATION,
             _ => sqlstate::PROTOCOL_VIOLATION,
         }
@@ -242,5 +252,19 @@ impl Fault {
         let mut out = Vec::with_capacity(64);
         super::encode::error(&mut out, super::encode::Severity::Fatal, self.sqlstate(), &self.text());
         out
+    }
+}
+
+impl From<DenyReason> for Fault {
+    fn from(reason: DenyReason) -> Self {
+        match reason {
+            DenyReason::Denied => Self::PrincipalDenied,
+            DenyReason::RoleNotGiven => Self::RoleNotGiven,
+            DenyReason::NoRule => Self::NoRuleAnyMore,
+            DenyReason::OtherMethod => Self::OtherMethod,
+            DenyReason::IssuerGone => Self::IssuerGone,
+            DenyReason::TokenNotAccepted => Self::TokenNotAccepted,
+            DenyReason::UserGone => Self::UserGone,
+        }
     }
 }

@@ -10,6 +10,7 @@ mod drivers;
 mod issuer;
 mod keys;
 mod logins;
+mod narrowing;
 
 use common::certs::certs;
 use common::raw::{Raw, frame};

@@ -12,9 +12,9 @@ use super::ground::Event;
 use super::plan::Plan;
 use super::rng::Rng;
 use super::world::World;
-use pgweir::base::{Expiry, Micros, Principal, Proof};
+use pgweir::base::{DenyReason, Expiry, Micros, Principal, Proof};
 use pgweir::config::{OnDenied, OnExpired};
-use pgweir::core::{Answer, ClientIdentity, ClientLogin, Command, DenyReason, Judge};
+use pgweir::core::{Answer, ClientIdentity, ClientLogin, Command, Judge};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -42,6 +42,7 @@ fn principal(rng: &mut Rng, now: Micros, calm_at_us: u64) -> Principal {
         claims: Box::default(),
         expiry: at.map(|at| Expiry { at, at_epoch_s: at.as_secs() }),
         timeouts: Default::default(),
+        standing: Default::default(),
     }
 }
 

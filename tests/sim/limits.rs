@@ -220,6 +220,7 @@ fn the_shorter_of_the_pools_limit_and_the_clients_counts() {
             claims: [].into(),
             expiry: None,
             timeouts: timeouts(of_client),
+            standing: Default::default(),
         };
         let id = bench.core.reserve_client();
         let mut login = bench.client_login(id);

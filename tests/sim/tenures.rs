@@ -5,9 +5,9 @@ use super::cases::{
     Bench, CLIENT, SERVER, bind, complete, empties, error, execute, frame, notice, parse, query, ready,
 };
 use super::identities::{DENIED, EXPIRED, TOLD};
-use pgweir::base::{Expiry, Micros, Peer, PoolId, Principal, Proof};
+use pgweir::base::{DenyReason, Expiry, Micros, Peer, PoolId, Principal, Proof};
 use pgweir::config::{OnDenied, OnExpired, PoolMode, PoolRules};
-use pgweir::core::{Answer, Command, DenyReason, Judge, Note};
+use pgweir::core::{Answer, Command, Judge, Note};
 use pgweir::wire::tags::{client as ask, server as answer};
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ fn bench(mode: PoolMode) -> (Bench, Peer) {
         claims: Box::default(),
         expiry: Some(Expiry { at: END, at_epoch_s: 0 }),
         timeouts: Default::default(),
+        standing: Default::default(),
     };
     bench.proof = Proof { method: "jwt", principal: Some(Arc::new(principal)) };
     let client = bench.client();

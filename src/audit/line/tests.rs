@@ -27,6 +27,7 @@ fn who(name: &str) -> Who {
         claims: Box::new([(name.into(), name.into())]),
         expiry: None,
         timeouts: Default::default(),
+        standing: Default::default(),
     };
     Who {
         session: 0x1f,

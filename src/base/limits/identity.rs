@@ -94,3 +94,6 @@ pub const STS_ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// Longest ARN of a caller, and longest unique id: a path has 512 bytes, a name 64 (IAM User Guide, "IAM and
 /// AWS STS quotas").
 pub const ARN_BYTES_MAX: usize = 1_024;
+/// Sessions by tokens that a reload's pass takes at a time to judge them again: logins and ends of sessions
+/// wait for as long as it takes to copy that many pointers.
+pub const JUDGED_TOKENS_MAX: usize = 256;

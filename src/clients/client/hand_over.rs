@@ -109,7 +109,15 @@ impl LoginAttempt {
             login_time: clients.plane.now().since(self.arrived),
             welcome: welcome.into(),
         };
-        Ok(Handover { worker, login, guard: Box::new((admission, key, counted)) })
+        Ok(Handover { worker, login, guard: self.guard((admission, key, counted)) })
+    }
+
+    /// What ends with the client: these, and what a reload finds it by.
+    pub(super) fn guard<T: Send + 'static>(&mut self, all: T) -> Guard {
+        match self.hold.take() {
+            Some(hold) => Box::new((all, hold)),
+            None => Box::new(all),
+        }
     }
 
     /// What servers are to call it, where they report names at all.
@@ -176,7 +184,7 @@ impl LoginAttempt {
     }
 
     pub(super) fn hand_to_console(
-        self,
+        mut self,
         clients: &Clients,
         mut stream: ClientStream,
         rights: Rights,
@@ -187,7 +195,7 @@ impl LoginAttempt {
         }
         let identity = self.identity(&stream);
         self.record_login(clients, &identity);
-        let login = ConsoleLogin { stream: Box::new(stream), identity, rights, guard: Box::new(admission) };
+        let login = ConsoleLogin { stream: Box::new(stream), identity, rights, guard: self.guard(admission) };
         if clients.console.send(login).is_err() {
             self.log_end(clients, &LoginEnd::Silent("console is closed".to_owned()));
         }

@@ -101,7 +101,7 @@ impl LoginAttempt {
         };
         // It goes to its worker by way of whoever has its server.
         let channel = match stream.leave_loop() {
-            Ok(_) => stream.into_channel(Box::new((admission, key, counted))),
+            Ok(_) => stream.into_channel(self.guard((admission, key, counted))),
             Err(error) => return Err((self, stream, error.into())),
         };
         match channel {

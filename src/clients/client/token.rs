@@ -11,7 +11,7 @@ use super::LoginAttempt;
 use super::elsewhere::while_client_waits;
 use crate::auth::Method;
 use crate::auth::jwt::{JwtOptions, Transport};
-use crate::base::{Address, Expiry, MappedTimeouts, Micros, Password, Principal, Proof, log_about};
+use crate::base::{Address, Expiry, Micros, Password, Principal, Proof, Standing, log_about};
 use crate::clients::authenticate::{ask_bearer, refuse_bearer};
 use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
@@ -19,9 +19,9 @@ use crate::clients::issuers::NoKeys;
 use crate::clients::stream::ClientStream;
 use crate::clients::unauthenticated::Pace;
 use crate::config::{CONSOLE_DATABASE, shown};
-use crate::control::{Policy, TokenIssuer, Tokens};
+use crate::control::{Grounds, Lapse, NotGiven, Policy, RoleWanted, TokenIssuer, Tokens};
 use crate::identity::oauthbearer::{self, Initial, Malformed, NoToken};
-use crate::identity::{ClaimsMap, KeySet, Refusal, issuer_of, verify};
+use crate::identity::{ClaimsMap, KeptClaims, KeySet, Refusal, issuer_of, verify};
 use crate::wire::Fault;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -52,6 +52,8 @@ enum Unproven {
     OtherRole { issuer: Arc<str>, principal: String },
     #[error("issuer {issuer}: it could not be verified: a panic, which the log has")]
     Panicked { issuer: Arc<str> },
+    #[error("{0}")]
+    Lapsed(Lapse),
 }
 
 impl LoginAttempt {
@@ -79,10 +81,12 @@ impl LoginAttempt {
             }
             Err(why) => Err(why),
         };
+        let outcome = match outcome {
+            Ok(holder) => self.stands(clients, policy, holder, stream).await,
+            Err(why) => Err(why),
+        };
         let why = match outcome {
-            Ok(principal) => {
-                return Ok(Proof { method: Method::Jwt.word(), principal: Some(Arc::new(principal)) });
-            }
+            Ok(proof) => return Ok(proof),
             Err(why) => why,
         };
         match &why {
@@ -104,6 +108,40 @@ impl LoginAttempt {
         }
     }
 
+    /// The proof, kept so that a reload can judge it again; one that has come meanwhile has to be asked now.
+    async fn stands(
+        &self,
+        clients: &Clients,
+        policy: &Policy,
+        holder: Holder,
+        stream: &ClientStream,
+    ) -> Result<Proof, Unproven> {
+        let principal = Arc::new(holder.principal);
+        let hold = clients.plane.token_sessions.hold(Grounds {
+            socket_id: self.id,
+            database: Arc::clone(&self.database),
+            user: Arc::clone(&self.user),
+            remote: self.remote.clone(),
+            is_tls: stream.is_tls(),
+            replication: self.replication,
+            claims: holder.claims,
+            principal: Arc::clone(&principal),
+        });
+        if !clients.plane.is_in_force(policy) {
+            let (plane, grounds) = (Arc::clone(&clients.plane), Arc::clone(hold.grounds()));
+            let permit = plane.key_derivation.acquire_for_client(&self.remote).await;
+            let judged = permit.compute(move || plane.judge_grounds(&grounds)).await;
+            let issuer = || principal.issuer.as_ref().into();
+            match judged {
+                Some(judged) => judged.map_err(Unproven::Lapsed)?,
+                None => return Err(Unproven::Panicked { issuer: issuer() }),
+            }
+        }
+        // It is empty: a client proves who it is once.
+        drop(self.hold.set(hold));
+        Ok(Proof { method: Method::Jwt.word(), principal: Some(principal) })
+    }
+
     /// Whom the token proves the client to be.
     async fn look_at(
         &self,
@@ -112,7 +150,7 @@ impl LoginAttempt {
         options: &JwtOptions,
         token: Token,
         pace: Option<&Pace>,
-    ) -> Result<Principal, Unproven> {
+    ) -> Result<Holder, Unproven> {
         let iss = issuer_of(token.expose()).map_err(Unproven::Unread)?;
         let issuer = tokens.of_issuer(&iss);
         let issuer =
@@ -151,12 +189,7 @@ impl LoginAttempt {
     }
 
     /// The verdict over a claim, in its turn.
-    async fn judged(
-        &self,
-        clients: &Clients,
-        claim: Claim,
-        pace: Option<&Pace>,
-    ) -> Result<Principal, Unproven> {
+    async fn judged(&self, clients: &Clients, claim: Claim, pace: Option<&Pace>) -> Result<Holder, Unproven> {
         // not while a key is waited for: anybody can name one that will never come
         let _waits_for_us = pace.map(Pace::waits_for_us);
         let issuer = Arc::clone(&claim.issuer.rules.name);
@@ -165,6 +198,12 @@ impl LoginAttempt {
         let judged = permit.compute(move || claim.judged(now, epoch_s())).await;
         judged.unwrap_or(Err(Unproven::Panicked { issuer }))
     }
+}
+
+/// Whom a token names, and what it says.
+struct Holder {
+    principal: Principal,
+    claims: KeptClaims,
 }
 
 /// What a client says that it is, and all that it is judged by.
@@ -182,32 +221,32 @@ struct Claim {
 impl Claim {
     /// Whom the token names, if that may be the role; it is `now` on the process's clock, and so many seconds
     /// since the epoch.
-    fn judged(&self, now: Micros, epoch_s: u64) -> Result<Principal, Unproven> {
+    fn judged(&self, now: Micros, epoch_s: u64) -> Result<Holder, Unproven> {
         let rules = &self.issuer.rules;
         let issuer = || Arc::clone(&rules.name);
         let refused = |why| Unproven::Refused { issuer: issuer(), why };
         let claims = verify(self.token.expose(), rules, &self.keys, epoch_s).map_err(refused)?;
         let principal = claims.principal(rules).map_err(refused)?;
-        let timeouts = match &self.map {
-            Some(map) => match self.maps.admits(map, &claims, &self.role) {
-                // an administrator's name is not one that an issuer's users may make up
-                Some(admitted) if admitted.is_role_written || !self.is_of_console => admitted.timeouts,
-                _ => {
-                    return Err(Unproven::NotInMap { issuer: issuer(), principal, map: Arc::clone(map) });
-                }
-            },
-            None if *principal == *self.role => MappedTimeouts::default(),
-            None => return Err(Unproven::OtherRole { issuer: issuer(), principal }),
+        let (map, role, is_of_console) = (self.map.as_ref(), &*self.role, self.is_of_console);
+        let wanted = RoleWanted { map, role, is_of_console };
+        let timeouts = match wanted.given_by(&self.maps, &claims, &principal) {
+            Ok(timeouts) => timeouts,
+            Err(NotGiven::NotInMap(map)) => {
+                return Err(Unproven::NotInMap { issuer: issuer(), principal, map });
+            }
+            Err(NotGiven::OtherRole) => return Err(Unproven::OtherRole { issuer: issuer(), principal }),
         };
         let at_epoch_s = claims.expires_at_epoch_s;
         let at = now + Micros::from_secs(at_epoch_s.saturating_sub(epoch_s));
-        Ok(Principal {
+        let principal = Principal {
             name: principal.into(),
             issuer: (&*rules.name).into(),
             claims: claims.audited(rules).into(),
             expiry: Some(Expiry { at, at_epoch_s }),
             timeouts,
-        })
+            standing: Standing::default(),
+        };
+        Ok(Holder { principal, claims: claims.to_keep().clone() })
     }
 }
 

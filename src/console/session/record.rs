@@ -8,19 +8,19 @@ use super::reply::Reply;
 use super::{End, Session};
 use crate::audit::{Event, Logout, Totals, may_hold_secrets};
 use crate::auth::Method;
-use crate::base::{Micros, log_about};
+use crate::base::{DenyReason, Micros, log_about};
 use crate::config::{CONSOLE_DATABASE, Setting};
 
 /// What a text is called that is no command.
 pub(super) const NO_COMMAND: &str = "(not understood)";
 
 impl Session {
-    /// Whether its client's principal is denied meanwhile. The account that we run as may always come, so
-    /// that somebody can put a list right.
-    pub(super) fn is_denied(&self) -> bool {
+    /// Why its client may not stay. The account that we run as always may, so that somebody can put a list
+    /// right.
+    pub(super) fn deny_reason(&self) -> Option<DenyReason> {
         let is_own =
             &*self.identity.user == CONSOLE_DATABASE && self.identity.proof.method == Method::Peer.word();
-        !is_own && self.console.status.plane.is_denied(&self.identity.user, &self.identity.proof)
+        if is_own { None } else { self.console.status.plane.deny_reason(&self.identity) }
     }
 
     /// An error that its client is told. What it says of a command may hold a password that somebody has
@@ -37,7 +37,7 @@ impl Session {
         if self.console.status.plane.policy.load().snapshot.settings.log_disconnections {
             log_about!(info, self.identity.about(), "closing because: {reason} (age={age}s)");
         }
-        if end.told {
+        if end.told.is_some() {
             self.log_error(reason);
         }
     }

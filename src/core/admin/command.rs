@@ -1,9 +1,9 @@
 //! What operators ask of a worker, and what it answers; the console merges the answers of all workers.
 
 use crate::audit::Tap;
-use crate::base::{Micros, PoolId};
+use crate::base::{DenyReason, Micros, PoolId};
 use crate::config::PoolRules;
-use crate::core::conn::{CloseReason, DenyReason};
+use crate::core::conn::CloseReason;
 use crate::core::login_handoff::{ClientIdentity, ServerIdentity};
 use crate::core::pool::PoolShare;
 use crate::stats::PoolCounters;

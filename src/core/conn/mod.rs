@@ -20,5 +20,4 @@ pub(in crate::core) use flow_control::{FlowControl, Hold, Partial, Reason};
 pub(in crate::core) use server::{Debt, IDLE, Phase, Server, Task};
 pub(in crate::core) use session_sql::Sets;
 pub use shown_name::ShownName;
-pub use tenure::DenyReason;
 pub(in crate::core) use tenure::{EndCause, Tenure};

@@ -3,21 +3,8 @@
 //!
 //! Says why, never when: `core/tenure.rs` acts on it.
 
-use crate::base::Proof;
+use crate::base::{DenyReason, Proof};
 use crate::wire::Fault;
-
-/// Why a session that was let in is not to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DenyReason {
-    /// Its principal is on the list of those that are denied.
-    Denied,
-    /// Its principal has not the role any more that it works as.
-    RoleNotGiven,
-    /// No rule lets it in any more.
-    NoRule,
-    /// Its user is gone from `auth_file`.
-    UserGone,
-}
 
 /// Why a session ends though its client has done nothing that it may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +33,7 @@ impl EndCause {
     pub(in crate::core) fn fault(self) -> Fault {
         match self {
             Self::Expired => Fault::TokenExpired,
-            Self::Denied(DenyReason::Denied) => Fault::PrincipalDenied,
-            Self::Denied(DenyReason::RoleNotGiven) => Fault::RoleNotGiven,
-            Self::Denied(DenyReason::NoRule) => Fault::NoRuleAnyMore,
-            Self::Denied(DenyReason::UserGone) => Fault::UserGone,
+            Self::Denied(reason) => reason.into(),
         }
     }
 
@@ -60,6 +44,9 @@ impl EndCause {
             Self::Denied(DenyReason::Denied) => "denied",
             Self::Denied(DenyReason::RoleNotGiven) => "role",
             Self::Denied(DenyReason::NoRule) => "rule",
+            Self::Denied(DenyReason::OtherMethod) => "method",
+            Self::Denied(DenyReason::IssuerGone) => "issuer",
+            Self::Denied(DenyReason::TokenNotAccepted) => "token",
             Self::Denied(DenyReason::UserGone) => "user",
         }
     }

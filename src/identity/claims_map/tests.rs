@@ -1,10 +1,12 @@
 //! Files that map claims to roles, line by line.
 
 use super::*;
+use crate::identity::{Algorithm, KeptClaims};
 use serde_json::json;
 
 fn claims(members: &serde_json::Value) -> Claims {
-    Claims::new(members.as_object().unwrap().clone(), 0)
+    let kept = KeptClaims::new(Box::default(), Algorithm::ES256);
+    Claims::new(members.as_object().unwrap().clone(), 0, kept)
 }
 
 fn map(text: &str) -> ClaimsMap {

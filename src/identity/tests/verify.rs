@@ -2,7 +2,9 @@
 
 use super::mint::*;
 use crate::base::limits;
-use crate::identity::{Algorithm, IssuerRules, KeySet, Refusal, RequiredClaim, issuer_of, verify};
+use crate::identity::{
+    Algorithm, IssuerRules, KeptClaims, KeySet, Refusal, RequiredClaim, issuer_of, verify, verify_again,
+};
 use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
@@ -289,4 +291,41 @@ fn a_refusal_shows_nothing_of_the_token() {
         let parts = token.split('.').filter(|part| !part.is_empty());
         assert!(!parts.clone().any(|part| text.contains(&part[..part.len().min(8)])), "{text}");
     }
+}
+
+#[test]
+fn what_is_kept_of_a_token_is_judged_again_without_its_key_and_the_time() {
+    let mint = ed();
+    let verified = verify(&mint.token(&claims()), &rules(), &mint.keys, NOW_S).unwrap();
+    let kept = verified.to_keep();
+    let again = verify_again(kept, &rules()).unwrap();
+    assert_eq!(again, verified, "the same claims, the same end");
+    // neither the header nor the signature is there
+    assert_eq!(kept.payload(), claims().to_string().as_bytes());
+    let judged = |narrow: fn(&mut IssuerRules)| {
+        let mut rules = rules();
+        narrow(&mut rules);
+        verify_again(kept, &rules).err()
+    };
+    assert_eq!(judged(|rules| rules.leeway_s = 0), None);
+    let lives_too_long = Refusal::LivesTooLong { lifetime_s: 610, most_s: 609 };
+    assert_eq!(judged(|rules| rules.token_lifetime_max_s = 609), Some(lives_too_long));
+    let alg = Refusal::AlgorithmNotAllowed { alg: "EdDSA".into() };
+    assert_eq!(judged(|rules| rules.algorithms = vec![Algorithm::ES256]), Some(alg));
+    let iss = Refusal::WrongIssuer { iss: ISSUER.into() };
+    assert_eq!(judged(|rules| rules.issuer = "https://issuer.example.org/".into()), Some(iss));
+    assert!(matches!(judged(|rules| rules.audiences.clear()), Some(Refusal::WrongAudience { .. })));
+    // one that does not say when it was issued has been judged by when it came
+    let without = verify(&mint.token(&claims_with("iat", Value::Null)), &rules(), &mint.keys, NOW_S).unwrap();
+    let mut shorter = rules();
+    shorter.token_lifetime_max_s = 1;
+    assert!(verify_again(without.to_keep(), &shorter).is_ok());
+    // Debug shows no claim, and the longest that there is stays within the bound
+    assert_eq!(format!("{kept:?}"), format!("KeptClaims({} bytes)", claims().to_string().len()));
+    let room = KeptClaims::BYTES_MAX - 600;
+    let long = claims_with("x", json!("a".repeat(room)));
+    let long = verify(&mint.token(&long), &rules(), &mint.keys, NOW_S).unwrap();
+    assert!((room..=KeptClaims::BYTES_MAX).contains(&long.to_keep().payload().len()));
+    let longer = claims_with("x", json!("a".repeat(KeptClaims::BYTES_MAX)));
+    assert_eq!(verify(&mint.token(&longer), &rules(), &mint.keys, NOW_S), Err(Refusal::TooLong));
 }

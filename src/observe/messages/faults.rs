@@ -183,12 +183,25 @@ each_variant! { Fault, row;
         "`deny_principals` names the client's principal.",
         "None, if that is meant; else take its line out of the file.";
     RoleNotGiven:
-        "The mapping does not give the principal the role any more that it worked as.",
+        "The mapping does not give the principal the role any more that it worked as: a reload has narrowed \
+         the claims map, or (`identity_recheck=all`) the ident map of `cert` and `peer`.",
         "None, if that is meant; else correct the mapping and reload.";
     NoRuleAnyMore:
-        "A reload has changed the hba file so that no rule lets the client in, or one rejects it \
-         (`identity_recheck=all`).",
+        "A reload has changed the hba file so that no rule lets the client in, or one rejects it; it came by \
+         a token, or `identity_recheck=all`.",
         "None, if that is meant; else correct the file and reload.";
+    OtherMethod:
+        "A reload has changed `auth_type` or the hba file so that the client would have to prove who it is \
+         in another way; it came by a token, or `identity_recheck=all`.",
+        "None, if that is meant; else correct the file and reload.";
+    IssuerGone:
+        "A reload has taken the issuer of the client's token out of `[issuers]`, has given its entry another \
+         `issuer`, or has the rule name another entry.",
+        "None, if that is meant; else correct the files and reload.";
+    TokenNotAccepted:
+        "A reload has narrowed the issuer's entry (`audience`, `algorithms`, `required_claims`, \
+         `max_token_age`) so that the client's token would be refused. The log says which claim it is.",
+        "None, if that is meant; else correct the entry and reload, or have the client fetch another token.";
     UserGone:
         "A reload has found the client's user gone from `auth_file` (`identity_recheck=all`).",
         "None, if that is meant; else put it back and reload.";

@@ -20,11 +20,49 @@ pub(super) const ENDS: &[Message] = &[
          their transactions.",
         NONE,
     ),
+    log(
+        "the configuration has changed: {lapsed} sessions by tokens end",
+        "A reload, or a SET, has narrowed what these sessions were let in by. They have ended, or end behind \
+         their transactions; a line for each, in front of this one, says why.",
+        NONE,
+    ),
+    log(
+        "session is to end: {lapse}",
+        "A reload, or a SET, has found that this session, which came by a token, would not be let in any \
+         more: for one of the reasons below, or of those for which a token lets nobody in.",
+        "None, if that is meant; else correct the files and reload.",
+    ),
     error(
         "deny_principals could not be read, who was denied stays so",
         "The file has become unreadable or malformed since it was read: the ERROR lines before say how. Told \
          once for each change.",
         "Correct the file; it is read again within a second.",
+    ),
+];
+
+/// Why the session of a token does not go on.
+pub(super) const LAPSES: &[Message] = &[
+    text("no rule lets it in any more", "No rule of the hba file fits, or one rejects the client.", NONE),
+    text(
+        "it would have to log in by {method} now",
+        "`auth_type`, or the rule that fits, asks for something else than a token.",
+        NONE,
+    ),
+    text(
+        "issuer {issuer} is gone, or its tokens do not count there any more",
+        "`[issuers]` has no such entry, or the rule that fits names another one.",
+        NONE,
+    ),
+    text("issuer {issuer}: {why}", "The entry's rules refuse a claim, or the algorithm.", NONE),
+    text(
+        "issuer {issuer}: claims of {principal} are in no line of map {map} for this role any more",
+        "The claims map was narrowed, or the entry or the rule names another map.",
+        NONE,
+    ),
+    text(
+        "issuer {issuer}: the token is for the role {principal} now",
+        "There is no map now, and the principal is not the role.",
+        NONE,
     ),
 ];
 
