@@ -14,12 +14,7 @@ pub enum Event {
     /// A client that no worker had has left.
     Logout(Box<Logout>),
     /// A client's login was refused.
-    Refused {
-        /// Who, as far as it has said.
-        who: Box<Who>,
-        /// Why, as the log says it.
-        reason: Box<str>,
-    },
+    Refused(Box<RefusedLogin>),
     /// A login to a server has succeeded.
     ServerLogin {
         /// Which.
@@ -83,6 +78,22 @@ pub struct Login {
     pub is_earlier: bool,
 }
 
+/// A client whose login was refused.
+#[derive(Clone, Debug)]
+pub struct RefusedLogin {
+    /// Who, as far as it has said. Of the proof the method is the one that was tried; the principal is one
+    /// that the method has verified, whatever came after that.
+    pub who: Who,
+    /// It has proven who it is, and was refused for something else.
+    pub is_proven: bool,
+    /// The entry of `[issuers]` whose token it has shown, where nothing of the token could be verified.
+    pub claimed_issuer: Option<Arc<str>>,
+    /// Why, as the client is told it.
+    pub reason: Box<str>,
+    /// What the log alone says of it, on one line; nothing of a secret.
+    pub detail: Option<Box<str>>,
+}
+
 /// AWS credentials as they may be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
@@ -113,7 +124,10 @@ impl Event {
     /// About so many bytes are kept for it until it is written.
     pub(super) fn bytes(&self) -> usize {
         let texts = match self {
-            Self::Refused { reason, .. } | Self::ServerRefused { reason, .. } => reason.len(),
+            Self::Refused(refused) => {
+                refused.reason.len() + refused.detail.as_ref().map_or(0, |detail| detail.len())
+            }
+            Self::ServerRefused { reason, .. } => reason.len(),
             Self::Console { command, .. } => command.len(),
             Self::Config(changes) => changes.iter().map(Change::bytes).sum(),
             _ => 0,

@@ -3,7 +3,7 @@
 //! Pure. Never shows a statement's literals unless a setting asks for them. Invariant: one line each, valid
 //! JSON, whatever the names and texts in it hold.
 
-use super::event::{Credentials, Event, Login};
+use super::event::{Credentials, Event, Login, RefusedLogin};
 use super::json::Object;
 use super::record::{
     Logout, Outcome, Record, ServerClosed, ServerFacts, Statement, Totals, Transaction, Who,
@@ -151,10 +151,16 @@ impl Context {
     }
 
     fn who(&self, line: &mut Object<'_>, who: &Who) {
+        self.who_may_be(line, who, true);
+    }
+
+    /// Who a client is; its user is its principal where it has proven that.
+    fn who_may_be(&self, line: &mut Object<'_>, who: &Who, is_proven: bool) {
         line.plain("session", self.session(who.session));
         line.text("database", &who.database).text("user", &who.user).text("method", who.proof.method);
         let principal = who.proof.principal.as_deref();
-        line.text("principal", principal.map_or(&who.user, |principal| &principal.name));
+        let name = principal.map(|principal| &*principal.name);
+        line.text_or_null("principal", name.or_else(|| is_proven.then_some(&*who.user)));
         if let Some(principal) = principal {
             line.text("issuer", &principal.issuer);
             line.object("claims", |claims| {
@@ -173,7 +179,7 @@ impl Context {
             Event::Login(login) if login.is_earlier => "session",
             Event::Login(_) => "login",
             Event::Logout(_) => "logout",
-            Event::Refused { .. } => "login_refused",
+            Event::Refused(_) => "login_refused",
             Event::ServerLogin { .. } => "server_login",
             Event::ServerRefused { .. } => "server_refused",
             Event::Credentials(_) => "credentials",
@@ -189,10 +195,7 @@ impl Context {
         match event {
             Event::Login(login) => self.login(line, login),
             Event::Logout(left) => self.logout(line, left),
-            Event::Refused { who, reason } => {
-                self.who(line, who);
-                line.text("reason", reason);
-            }
+            Event::Refused(refused) => self.refused(line, refused),
             Event::ServerLogin { server, authorized_until, generation, took } => {
                 line.object("server", |line| server_facts(line, server));
                 line.bare("generation", generation).bare("login_us", took.0);
@@ -222,6 +225,17 @@ impl Context {
                 line.object("client", |client| address(client, from)).plain("outcome", outcome);
             }
             Event::Stop => {}
+        }
+    }
+
+    fn refused(&self, line: &mut Object<'_>, refused: &RefusedLogin) {
+        self.who_may_be(line, &refused.who, refused.is_proven);
+        if let Some(issuer) = &refused.claimed_issuer {
+            line.text("claimed_issuer", issuer);
+        }
+        line.text("reason", &refused.reason);
+        if let Some(detail) = &refused.detail {
+            line.text("detail", detail);
         }
     }
 

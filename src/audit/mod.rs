@@ -18,7 +18,7 @@ mod shared;
 mod writer;
 
 pub use audit::{Audit, AuditOrder};
-pub use event::{Change, Credentials, Event, Login};
+pub use event::{Change, Credentials, Event, Login, RefusedLogin};
 pub(crate) use json::Object;
 pub use line::Statements;
 pub use output::{Output, Target};

@@ -81,3 +81,13 @@ impl Proof {
         self.principal.as_ref().map_or_else(MappedTimeouts::default, |principal| principal.timeouts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_principal_pays_for_no_more_than_a_pointer() {
+        assert_eq!(size_of::<Proof>(), size_of::<&str>() + size_of::<usize>());
+    }
+}

@@ -29,6 +29,7 @@ use crate::wire::startup::{Accepted, IgnoredNames, Replication, Startup};
 use crate::wire::{Fault, authentication, tags};
 use cancel::Requester;
 use hand_over::{Allowed, Handover};
+use record::{NOT_PROVEN, Tried};
 use replication::Replica;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -132,6 +133,8 @@ struct LoginAttempt {
     database: Arc<str>,
     user: Arc<str>,
     proof: Proof,
+    /// How far that has come, for who reads of a refusal.
+    tried: Tried,
     /// Where that was a token.
     hold: OnceLock<SessionHold>,
     /// As the startup message had it.
@@ -188,7 +191,8 @@ impl LoginAttempt {
             arrived_at_epoch_s: since_epoch.as_secs(),
             database: "(nodb)".into(),
             user: "(nouser)".into(),
-            proof: Proof::by("none"),
+            proof: Proof::by(NOT_PROVEN),
+            tried: Tried::default(),
             hold: OnceLock::new(),
             application_name: "".into(),
             tls: String::new(),

@@ -27,6 +27,10 @@ impl Claims {
         Self { members, expires_at_epoch_s, kept }
     }
 
+    pub(super) fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
     /// What is to be kept of them while their holder is logged in.
     pub fn to_keep(&self) -> &KeptClaims {
         &self.kept

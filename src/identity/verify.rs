@@ -33,6 +33,46 @@ pub fn issuer_of(token: &str) -> Result<String, Refusal> {
 /// # Errors
 /// Why it is not.
 pub fn verify(token: &str, rules: &IssuerRules, keys: &KeySet, now_epoch_s: u64) -> Result<Claims, Refusal> {
+    verify_signature(token, rules, keys)?.judge(rules, now_epoch_s).map_err(|(why, _)| why)
+}
+
+/// What a token says that its issuer has signed: whose it is, not that it is good.
+pub struct SignedClaims(Claims);
+
+impl SignedClaims {
+    /// The claims, if the token is good at `now_epoch_s`, in seconds since the epoch.
+    ///
+    /// # Errors
+    /// Why it is not, and what it says.
+    pub fn judge(mut self, rules: &IssuerRules, now_epoch_s: u64) -> Result<Claims, (Refusal, Box<Self>)> {
+        match judge(self.0.members(), rules, now_epoch_s) {
+            Ok(expires_at_epoch_s) => {
+                self.0.expires_at_epoch_s = expires_at_epoch_s;
+                Ok(self.0)
+            }
+            Err(why) => Err((why, Box::new(self))),
+        }
+    }
+
+    /// Whom the token names.
+    ///
+    /// # Errors
+    /// As [`Claims::principal`].
+    pub fn principal(&self, rules: &IssuerRules) -> Result<String, Refusal> {
+        self.0.principal(rules)
+    }
+
+    /// As [`Claims::audited`].
+    pub fn audited(&self, rules: &IssuerRules) -> Vec<(Box<str>, Box<str>)> {
+        self.0.audited(rules)
+    }
+}
+
+/// What `token` says, if a key of its issuer has signed it.
+///
+/// # Errors
+/// Why nothing of it is to be believed.
+pub fn verify_signature(token: &str, rules: &IssuerRules, keys: &KeySet) -> Result<SignedClaims, Refusal> {
     let parts = Parts::of(token)?;
     let (algorithm, kid) = header(&members(parts.header)?, rules)?;
     let key = keys.key(&kid).ok_or_else(|| Refusal::UnknownKey { kid: shown(&kid) })?;
@@ -44,8 +84,7 @@ pub fn verify(token: &str, rules: &IssuerRules, keys: &KeySet, now_epoch_s: u64)
     }
     let bytes = decoded(parts.payload)?;
     let members = payload(&bytes)?;
-    let expires_at_epoch_s = judge(&members, rules, now_epoch_s)?;
-    Ok(Claims::new(members, expires_at_epoch_s, KeptClaims::new(bytes.into(), algorithm)))
+    Ok(SignedClaims(Claims::new(members, 0, KeptClaims::new(bytes.into(), algorithm))))
 }
 
 /// The claims of a token that was good when its holder logged in, if by these rules a token with them would

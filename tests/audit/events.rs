@@ -165,3 +165,34 @@ fn one_turned_on_by_a_reload_tells_who_is_there_and_one_turned_off_tells_nothing
     assert_eq!(text(&pooler), before);
     hold_to_schema(&file(&pooler));
 }
+
+#[test]
+fn each_refusal_says_by_which_method_and_names_no_principal_that_was_not_proven() {
+    let pooler = audited()
+        .set("auth_type", "hba")
+        .set("auth_hba_file", "hba.conf")
+        .file("hba.conf", "host all ada all scram-sha-256\nhost app eve all reject\nhost all app all trust\n")
+        .user("ada", "the-secret-of-ada")
+        .user("eve", "the-secret-of-eve")
+        .set("max_db_client_connections", 1)
+        .start();
+    let _held = pooler.client();
+    let cases = [
+        ("ada", "app", "scram-sha-256", "null", ""),
+        ("eve", "app", "reject", "null", "login rejected"),
+        ("nobody", "app", "none", "null", "no authentication method is found"),
+        ("app", "no-such", "trust", "app", "no such database: no-such"),
+        ("app", "app", "trust", "app", "client connections exceeded (max_db_client_connections)"),
+    ];
+    for (count, (user, database, method, principal, reason)) in (1..).zip(cases) {
+        let mut client = Raw::tcp(pooler.port);
+        client.startup(&[("user", user), ("database", database)]);
+        client.read();
+        drop(client);
+        let line = wait_for(&pooler, "login_refused", count).remove(count - 1);
+        let told = (field(&line, "user"), field(&line, "method"), field(&line, "principal"));
+        assert_eq!(told, (user, method, principal), "{line}");
+        assert!(line.contains(&format!("\"reason\":\"{reason}")) && !line.contains("issuer"), "{line}");
+    }
+    hold_to_schema(&file(&pooler));
+}

@@ -3,6 +3,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../audit/lines.rs"]
+mod lines;
 
 mod bearer;
 mod config;
@@ -11,6 +13,7 @@ mod issuer;
 mod keys;
 mod logins;
 mod narrowing;
+mod refusals;
 
 use common::certs::certs;
 use common::raw::{Raw, frame};
@@ -20,7 +23,12 @@ use issuer::Issuer;
 /// A pooler that takes tokens of `issuer`, whose entry is named `tests` and says `more`; clients may have
 /// TLS.
 fn setup(issuer: &Issuer, more: &str) -> PoolerSetup {
-    PoolerSetup::new(postgres())
+    with_tokens(PoolerSetup::new(postgres()), issuer, more)
+}
+
+/// The same of another pooler.
+fn with_tokens(setup: PoolerSetup, issuer: &Issuer, more: &str) -> PoolerSetup {
+    setup
         .set("auth_type", "jwt")
         .set("client_tls_sslmode", "allow")
         .set("client_tls_ca_file", certs().ca().display())

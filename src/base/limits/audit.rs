@@ -28,3 +28,7 @@ pub const EMF_DATABASES_MAX: usize = 100;
 /// Seconds that the end of the process waits for records to be written: a disk that is stuck must not keep
 /// it.
 pub const AUDIT_FLUSH_SECONDS: u64 = 3;
+
+/// Characters of what a refusal's record says beyond what the client is told: the longest that is ours, with a
+/// principal and a claim in it.
+pub const AUDIT_DETAIL_CHARS_MAX: usize = 1_024;

@@ -56,7 +56,11 @@ impl LoginAttempt {
             // A task of its own: neither a handshake nor a panic of the library's is a worker's.
             tasks::spawn("an LDAP login", self.remote.to_string(), asking).await.ok().flatten()
         };
-        match while_client_waits(stream, proof).await? {
+        let outcome = while_client_waits(stream, proof).await?;
+        if let Some(Err(why)) = &outcome {
+            self.tried.fails(why);
+        }
+        match outcome {
             Some(Ok(())) => {
                 self.learn(clients, database, &password);
                 return Ok(());
@@ -96,7 +100,11 @@ impl LoginAttempt {
             };
             tasks::on_own_thread("pam", self.remote.to_string(), asking).await
         };
-        match while_client_waits(stream, proof).await? {
+        let outcome = while_client_waits(stream, proof).await?;
+        if let Some(Err(why)) = &outcome {
+            self.tried.fails(why);
+        }
+        match outcome {
             Some(Ok(())) => {
                 self.learn(clients, database, &password);
                 return Ok(());

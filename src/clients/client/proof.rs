@@ -56,6 +56,7 @@ impl LoginAttempt {
         stream: &mut ClientStream,
     ) -> Result<Proof, LoginEnd> {
         let Demand { method, map, ldap, jwt, claims_map } = self.demand(clients, policy, stream)?;
+        self.tried.by(method.word());
         match method {
             Method::Any => return Ok(Proof::by(method.word())),
             Method::Reject => return Err(Fault::LoginRejected.into()), // before anybody is asked for a secret

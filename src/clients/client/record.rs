@@ -1,13 +1,48 @@
 //! What the audit log hears of a login.
 //!
-//! Never a secret, and nothing that was not said in the startup message or proven.
+//! Never a secret, and no principal that was not proven, or signed by its issuer.
 
 use super::LoginAttempt;
-use crate::audit::{Event, Login, Who};
-use crate::base::Micros;
+use crate::audit::{Event, Login, RefusedLogin, Who};
+use crate::base::{Micros, Principal, Proof, limits};
 use crate::clients::clients::Clients;
 use crate::core::ClientIdentity;
-use std::sync::Arc;
+use std::fmt::Display;
+use std::sync::{Arc, OnceLock};
+
+/// The method of a client that has proven nothing yet.
+pub(super) const NOT_PROVEN: &str = "none";
+
+/// How far a proof has come; each is told once.
+#[derive(Default)]
+pub(super) struct Tried {
+    method: OnceLock<&'static str>,
+    principal: OnceLock<Arc<Principal>>,
+    claimed_issuer: OnceLock<Arc<str>>,
+    detail: OnceLock<Box<str>>,
+}
+
+impl Tried {
+    /// The client is to prove who it is by this method.
+    pub(super) fn by(&self, method: &'static str) {
+        self.method.get_or_init(|| method);
+    }
+
+    /// The client has shown a token that says to be of this entry's issuer.
+    pub(super) fn of_issuer(&self, name: &Arc<str>) {
+        self.claimed_issuer.get_or_init(|| Arc::clone(name));
+    }
+
+    /// The issuer's signature is good: so the token does name this principal, whoever has shown it.
+    pub(super) fn as_principal(&self, principal: Arc<Principal>) {
+        self.principal.get_or_init(|| principal);
+    }
+
+    /// Why the proof fails, as the log tells it.
+    pub(super) fn fails(&self, why: &impl Display) {
+        self.detail.get_or_init(|| why.to_string().chars().take(limits::AUDIT_DETAIL_CHARS_MAX).collect());
+    }
+}
 
 impl LoginAttempt {
     /// A client has logged in: to a worker, or to the console. Before it is handed over, so that nothing of
@@ -28,16 +63,26 @@ impl LoginAttempt {
 
     /// A client was refused.
     pub(super) fn record_refusal(&self, clients: &Clients, reason: &str) {
-        clients.plane.audit.post(|| Event::Refused {
-            who: Box::new(Who {
+        clients.plane.audit.post(|| {
+            let tried = &self.tried;
+            let is_proven = self.proof != Proof::by(NOT_PROVEN);
+            let proof = if is_proven {
+                self.proof.clone()
+            } else {
+                let method = tried.method.get().copied().unwrap_or(NOT_PROVEN);
+                Proof { method, principal: tried.principal.get().cloned() }
+            };
+            let claimed_issuer = tried.claimed_issuer.get().filter(|_| proof.principal.is_none()).cloned();
+            let who = Who {
                 session: self.id,
                 database: self.database.clone(),
                 user: self.user.clone(),
-                proof: self.proof.clone(),
+                proof,
                 address: self.remote.clone(),
                 tls: self.tls.as_str().into(),
-            }),
-            reason: reason.into(),
+            };
+            let (reason, detail) = (reason.into(), tried.detail.get().cloned());
+            Event::Refused(Box::new(RefusedLogin { who, is_proven, claimed_issuer, reason, detail }))
         });
     }
 

@@ -11,7 +11,7 @@ use super::LoginAttempt;
 use super::elsewhere::while_client_waits;
 use crate::auth::Method;
 use crate::auth::jwt::{JwtOptions, Transport};
-use crate::base::{Address, Expiry, Micros, Password, Principal, Proof, Standing, log_about};
+use crate::base::{Address, Expiry, Micros, Password, Principal, Proof, log_about};
 use crate::clients::authenticate::{ask_bearer, refuse_bearer};
 use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
@@ -21,7 +21,7 @@ use crate::clients::unauthenticated::Pace;
 use crate::config::{CONSOLE_DATABASE, shown};
 use crate::control::{Grounds, Lapse, NotGiven, Policy, RoleWanted, TokenIssuer, Tokens};
 use crate::identity::oauthbearer::{self, Initial, Malformed, NoToken};
-use crate::identity::{ClaimsMap, KeptClaims, KeySet, Refusal, issuer_of, verify};
+use crate::identity::{ClaimsMap, IssuerRules, KeptClaims, KeySet, Refusal, issuer_of, verify_signature};
 use crate::wire::Fault;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -89,6 +89,7 @@ impl LoginAttempt {
             Ok(proof) => return Ok(proof),
             Err(why) => why,
         };
+        self.tried.fails(&why);
         match &why {
             Unproven::Discovery if self.may_log(clients) => {
                 log_about!(debug, self.about(), "the client asks where to get a token");
@@ -133,7 +134,11 @@ impl LoginAttempt {
             let judged = permit.compute(move || plane.judge_grounds(&grounds)).await;
             let issuer = || principal.issuer.as_ref().into();
             match judged {
-                Some(judged) => judged.map_err(Unproven::Lapsed)?,
+                Some(Ok(())) => {}
+                Some(Err(lapse)) => {
+                    self.tried.as_principal(principal);
+                    return Err(Unproven::Lapsed(lapse));
+                }
                 None => return Err(Unproven::Panicked { issuer: issuer() }),
             }
         }
@@ -157,6 +162,7 @@ impl LoginAttempt {
             issuer.filter(|issuer| options.issuer.as_ref().is_none_or(|name| *name == issuer.rules.name));
         let issuer = Arc::clone(issuer.ok_or_else(|| Unproven::OtherIssuer(shown(&iss)))?);
         let name = &issuer.rules.name;
+        self.tried.of_issuer(name);
         let Some((keeper, counts)) = clients.issuers.named(name) else {
             return Err(Unproven::OtherIssuer(shown(&iss))); // a reload has just taken it away
         };
@@ -196,7 +202,12 @@ impl LoginAttempt {
         let permit = clients.plane.key_derivation.acquire_for_client(&self.remote).await;
         let now = clients.plane.now();
         let judged = permit.compute(move || claim.judged(now, epoch_s())).await;
-        judged.unwrap_or(Err(Unproven::Panicked { issuer }))
+        let Some(judged) = judged else { return Err(Unproven::Panicked { issuer }) };
+        judged.map_err(|refused| {
+            let Refused { why, principal } = *refused;
+            principal.into_iter().for_each(|principal| self.tried.as_principal(Arc::new(principal)));
+            why
+        })
     }
 }
 
@@ -204,6 +215,18 @@ impl LoginAttempt {
 struct Holder {
     principal: Principal,
     claims: KeptClaims,
+}
+
+/// A token that does not let its holder in, and whom it names where its signature is good.
+struct Refused {
+    why: Unproven,
+    principal: Option<Principal>,
+}
+
+/// Somebody whom an issuer's token names.
+fn principal(name: String, rules: &IssuerRules, claims: Vec<(Box<str>, Box<str>)>) -> Principal {
+    let (issuer, claims) = ((&*rules.name).into(), claims.into());
+    Principal { issuer, claims, ..Principal::named(&name) }
 }
 
 /// What a client says that it is, and all that it is judged by.
@@ -221,31 +244,36 @@ struct Claim {
 impl Claim {
     /// Whom the token names, if that may be the role; it is `now` on the process's clock, and so many seconds
     /// since the epoch.
-    fn judged(&self, now: Micros, epoch_s: u64) -> Result<Holder, Unproven> {
+    fn judged(&self, now: Micros, epoch_s: u64) -> Result<Holder, Box<Refused>> {
         let rules = &self.issuer.rules;
         let issuer = || Arc::clone(&rules.name);
-        let refused = |why| Unproven::Refused { issuer: issuer(), why };
-        let claims = verify(self.token.expose(), rules, &self.keys, epoch_s).map_err(refused)?;
-        let principal = claims.principal(rules).map_err(refused)?;
+        let refused = |why, principal| {
+            let why = Unproven::Refused { issuer: issuer(), why };
+            Box::new(Refused { why, principal })
+        };
+        let signed = verify_signature(self.token.expose(), rules, &self.keys);
+        let signed = signed.map_err(|why| refused(why, None))?;
+        let claims = signed.judge(rules, epoch_s).map_err(|(why, signed)| {
+            let named = signed.principal(rules).ok();
+            refused(why, named.map(|name| principal(name, rules, signed.audited(rules))))
+        })?;
+        let name = claims.principal(rules).map_err(|why| refused(why, None))?;
+        let holder = principal(name.clone(), rules, claims.audited(rules));
         let (map, role, is_of_console) = (self.map.as_ref(), &*self.role, self.is_of_console);
         let wanted = RoleWanted { map, role, is_of_console };
-        let timeouts = match wanted.given_by(&self.maps, &claims, &principal) {
+        let timeouts = match wanted.given_by(&self.maps, &claims, &name) {
             Ok(timeouts) => timeouts,
-            Err(NotGiven::NotInMap(map)) => {
-                return Err(Unproven::NotInMap { issuer: issuer(), principal, map });
+            Err(why) => {
+                let why = match why {
+                    NotGiven::NotInMap(map) => Unproven::NotInMap { issuer: issuer(), principal: name, map },
+                    NotGiven::OtherRole => Unproven::OtherRole { issuer: issuer(), principal: name },
+                };
+                return Err(Box::new(Refused { why, principal: Some(holder) }));
             }
-            Err(NotGiven::OtherRole) => return Err(Unproven::OtherRole { issuer: issuer(), principal }),
         };
         let at_epoch_s = claims.expires_at_epoch_s;
         let at = now + Micros::from_secs(at_epoch_s.saturating_sub(epoch_s));
-        let principal = Principal {
-            name: principal.into(),
-            issuer: (&*rules.name).into(),
-            claims: claims.audited(rules).into(),
-            expiry: Some(Expiry { at, at_epoch_s }),
-            timeouts,
-            standing: Standing::default(),
-        };
+        let principal = Principal { expiry: Some(Expiry { at, at_epoch_s }), timeouts, ..holder };
         Ok(Holder { principal, claims: claims.to_keep().clone() })
     }
 }

@@ -25,6 +25,7 @@ impl LoginAttempt {
         match self.certificate_name(stream, map) {
             Ok(name) => Ok(Proof::under_name(Method::Cert.word(), name, &self.user)),
             Err(problem) => {
+                self.tried.fails(&problem);
                 if self.may_log(clients) {
                     log_about!(error, self.about(), "{problem}");
                 }

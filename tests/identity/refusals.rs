@@ -1,0 +1,103 @@
+//! What the audit log tells of those by tokens that are not let in: a principal only where the issuer's
+//! signature names it.
+
+use crate::issuer::{Issuer, now_s};
+use crate::lines::{audited, field, file, hold_to_schema, text, wait_for};
+use crate::{log_in, log_in_to, no_token_in, with_tokens};
+use serde_json::json;
+
+#[test]
+fn a_refusal_names_a_principal_that_the_signature_names_and_no_other() {
+    let issuer = Issuer::start();
+    let pooler = with_tokens(audited(), &issuer, "map=teams audit_claims=team")
+        .set("auth_claims_file", "claims.conf")
+        .file("claims.conf", "teams team red app\n")
+        .set("deny_principals", "denied")
+        .file("denied", "mallory\n")
+        .set("max_user_client_connections", 1)
+        .start();
+    let mut claims = issuer.claims("alice");
+    claims["team"] = json!("red");
+    let sign = |name: &str, value: serde_json::Value| {
+        let mut claims = claims.clone();
+        claims[name] = value;
+        issuer.sign("k1", "RS256", &claims)
+    };
+    let good = sign("x", json!(1));
+    let (head, signature) = good.rsplit_once('.').expect("three parts");
+    let forged = format!("{head}.{}", signature.replace(['a', 'b', 'c'], "d"));
+    let _held = log_in(&pooler, "app", &good).expect("it is a good token");
+    // the token, the database, what is refused; whom it names; what is claimed; what the detail says
+    let jwt = "JWT authentication failed";
+    let cases = [
+        ("no token".to_owned(), "app", jwt, None, None, "it is no signed JSON web token"),
+        (
+            forged,
+            "app",
+            jwt,
+            None,
+            Some("tests"),
+            "issuer tests: the token's signature is not that of key k1",
+        ),
+        (sign("iss", json!("https://b.example.org/mallory")), "app", jwt, None, None, "no issuer in use"),
+        (
+            sign("exp", json!(now_s() - 600)),
+            "app",
+            jwt,
+            Some("alice"),
+            None,
+            "issuer tests: the token expired",
+        ),
+        (
+            sign("aud", json!("others")),
+            "app",
+            jwt,
+            Some("alice"),
+            None,
+            "claim aud has none of the audiences",
+        ),
+        (
+            sign("team", json!("blue")),
+            "app",
+            jwt,
+            Some("alice"),
+            None,
+            "in no line of map teams for this role",
+        ),
+        (sign("sub", json!("a\nb")), "app", jwt, None, Some("tests"), "claim sub cannot name a principal"),
+        (sign("sub", json!("mallory")), "app", "principal is denied", Some("mallory"), None, ""),
+        (
+            good.clone(),
+            "app",
+            "client connections exceeded (max_user_client_connections)",
+            Some("alice"),
+            None,
+            "",
+        ),
+    ];
+    for (count, (token, database, reason, principal, claimed, detail)) in (1..).zip(cases) {
+        assert!(log_in_to(&pooler, "app", database, &token).is_err(), "{detail}");
+        let line = wait_for(&pooler, "login_refused", count).remove(count - 1);
+        assert_eq!((field(&line, "method"), field(&line, "user")), ("jwt", "app"), "{line}");
+        assert_eq!(field(&line, "reason"), reason, "{line}");
+        assert_eq!(field(&line, "principal"), principal.unwrap_or("null"), "{line}");
+        assert_eq!(line.contains("\"issuer\":\"tests\""), principal.is_some(), "{line}");
+        assert_eq!(line.contains("\"claims\":{\"team\":\""), principal.is_some(), "{line}");
+        assert_eq!(field(&line, "claimed_issuer"), claimed.unwrap_or_default(), "{line}");
+        assert!(line.contains(detail), "{line}");
+        assert_eq!(line.contains("\"detail\":"), !detail.is_empty(), "{line}");
+        no_token_in("the audit log", &text(&pooler), &token);
+    }
+    hold_to_schema(&file(&pooler));
+}
+
+#[test]
+fn who_may_not_enter_a_database_has_proven_who_he_is() {
+    let issuer = Issuer::start();
+    let pooler = with_tokens(audited(), &issuer, "").start();
+    assert!(log_in_to(&pooler, "app", "no-such", &issuer.token("app")).is_err());
+    let line = wait_for(&pooler, "login_refused", 1).remove(0);
+    assert_eq!((field(&line, "principal"), field(&line, "issuer")), ("app", "tests"), "{line}");
+    assert_eq!(field(&line, "reason"), "no such database: no-such", "{line}");
+    hold_to_schema(&file(&pooler));
+}
