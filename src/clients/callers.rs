@@ -92,8 +92,9 @@ impl Callers {
         random: &Randomness,
         question: Question<'_>,
     ) -> Result<Identified, Unidentified> {
-        let endpoint = question.endpoint.to_string();
-        let id = self.verdicts.id(random, &[question.token, &endpoint]).ok_or(Unidentified::Fault)?;
+        let (endpoint, server_id) = (question.endpoint.to_string(), question.endpoint.server_id());
+        let parts = [question.token, &endpoint, server_id];
+        let id = self.verdicts.id(random, &parts).ok_or(Unidentified::Fault)?;
         if let Some(known) = self.known(&id, plane.now()) {
             return known;
         }

@@ -13,6 +13,7 @@ mod proof;
 mod rds_token;
 mod record;
 mod replication;
+mod standing;
 mod token;
 mod vouched;
 

@@ -1,4 +1,4 @@
-//! On what a session by a token was let in, and whether it would be now.
+//! On what a session by a token, or by what AWS verifies, was let in, and whether it would be now.
 //!
 //! A value, and a function of it and of a policy: rules, options, the issuer's entry and the map are asked in
 //! the order of a login. What a login finds out of the time of day, or by keys, is not asked again. Never
@@ -7,11 +7,11 @@
 use super::policy::Policy;
 use super::tokens::{NotGiven, RoleWanted, TokenIssuer};
 use crate::auth::Method;
-use crate::auth::hba::{Origin, Visit};
+use crate::auth::hba::{Origin, Rule, Visit};
 use crate::auth::jwt::JwtOptions;
 use crate::base::{About, Address, DenyReason, Principal};
 use crate::config::CONSOLE_DATABASE;
-use crate::identity::{KeptClaims, Refusal, verify_again};
+use crate::identity::{Claims, KeptClaims, Refusal, verify_again};
 use crate::wire::startup::Replication;
 use std::sync::Arc;
 
@@ -30,7 +30,9 @@ pub(crate) struct Grounds {
     pub is_tls: bool,
     /// Which kind of replication it has asked for.
     pub replication: Replication,
-    /// What its token says.
+    /// By which method.
+    pub method: Method,
+    /// What its token says, or STS.
     pub claims: KeptClaims,
     /// Whom that names.
     pub principal: Arc<Principal>,
@@ -72,6 +74,14 @@ pub(crate) enum Lapse {
         /// The map.
         map: Arc<str>,
     },
+    /// A caller of AWS is not given the role.
+    #[error("map {map} does not let {principal} be this role any more")]
+    NotInMapOfCallers {
+        /// Whom STS has named.
+        principal: String,
+        /// The map.
+        map: Arc<str>,
+    },
     /// There is no map, and the principal is not the role.
     #[error("issuer {issuer}: the token is for the role {principal} now")]
     OtherRole {
@@ -92,7 +102,9 @@ impl Lapse {
                 DenyReason::IssuerGone
             }
             Self::Refused { .. } => DenyReason::TokenNotAccepted,
-            Self::NotInMap { .. } | Self::OtherRole { .. } => DenyReason::RoleNotGiven,
+            Self::NotInMap { .. } | Self::NotInMapOfCallers { .. } | Self::OtherRole { .. } => {
+                DenyReason::RoleNotGiven
+            }
         }
     }
 }
@@ -109,8 +121,14 @@ impl Grounds {
     /// # Errors
     /// Why not.
     pub(crate) fn judge(&self, policy: &Policy) -> Result<(), Lapse> {
-        let options = self.options(policy)?;
-        let issuer = self.issuer(policy, &options)?;
+        let rule = self.rule(policy)?;
+        match self.method {
+            Method::RdsIam => return Ok(()), // its endpoint has named nobody
+            Method::IamCaller => return self.judge_caller(policy, rule.and_then(Rule::claims_map)),
+            _ => {}
+        }
+        let options = rule.and_then(Rule::jwt).unwrap_or(&policy.tokens.options);
+        let issuer = self.issuer(policy, options)?;
         let rules = &issuer.rules;
         let name = || self.principal.issuer.clone();
         let refused = |why| Lapse::Refused { issuer: name(), why };
@@ -128,11 +146,22 @@ impl Grounds {
         }
     }
 
-    /// What a login by a token would go by.
-    fn options<'p>(&self, policy: &'p Policy) -> Result<&'p JwtOptions, Lapse> {
-        let of_setting = &*policy.tokens.options;
+    /// Whether a caller's map gives it the role.
+    fn judge_caller(&self, policy: &Policy, of_rule: Option<&Arc<str>>) -> Result<(), Lapse> {
+        let principal = || self.principal.name.to_string();
+        let map = of_rule.unwrap_or(&policy.snapshot.settings.iam_caller_map);
+        let not_given = || Lapse::NotInMapOfCallers { principal: principal(), map: Arc::clone(map) };
+        let claims = Claims::of_kept(&self.claims).map_err(|_| not_given())?;
+        let is_of_console = &*self.database == CONSOLE_DATABASE;
+        let wanted = RoleWanted { map: Some(map), role: &self.user, is_of_console };
+        wanted.given_by(&policy.tokens.maps, &claims, &principal()).map(drop).map_err(|_| not_given())
+    }
+
+    /// The rule by which it would log in, which must ask for what it has proven itself by; `None`:
+    /// `auth_type` does.
+    fn rule<'p>(&self, policy: &'p Policy) -> Result<Option<&'p Rule>, Lapse> {
         match Method::of_setting(policy.snapshot.settings.auth_type) {
-            Some(Method::Jwt) => return Ok(of_setting),
+            Some(method) if method == self.method => return Ok(None),
             Some(method) => return Err(Lapse::OtherMethod { method: method.word() }),
             None => {}
         }
@@ -144,7 +173,7 @@ impl Grounds {
         let visit = Visit { origin, database, user, replication: self.replication };
         let rule = policy.hba.rule_for(&visit).ok_or(Lapse::NoRule)?;
         match rule.method {
-            Method::Jwt => Ok(rule.jwt().map_or(of_setting, |options| options)),
+            method if method == self.method => Ok(Some(rule)),
             Method::Reject => Err(Lapse::NoRule),
             method => Err(Lapse::OtherMethod { method: method.word() }),
         }

@@ -75,10 +75,10 @@ pub(crate) use registry::DatabaseView;
 pub(crate) use replication::{Acceptance, ReplicationOffer, ReplicationRequest, ReplicationWish};
 pub(crate) use server_secrets::Stored;
 pub use token_request::{TokenProven, TokenRefused, TokenRequest};
-pub(crate) use token_verdicts::{Judging, PacedTurns, SourcePaces, TokenId, Verdict, Verdicts};
-pub use turns::Turns;
 pub(crate) use token_sessions::SessionHold;
+pub(crate) use token_verdicts::{Judging, PacedTurns, SourcePaces, TokenId, Verdict, Verdicts};
 pub use tokens::{NotGiven, RoleWanted, TokenIssuer, Tokens};
+pub use turns::Turns;
 pub(crate) use welcome::Welcome;
 
 #[cfg(test)]

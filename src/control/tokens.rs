@@ -59,11 +59,14 @@ impl RoleWanted<'_> {
         principal: &str,
     ) -> Result<MappedTimeouts, NotGiven> {
         match self.map {
-            Some(map) => match maps.admits(map, claims, self.role) {
-                // an administrator's name is not one that an issuer's users may make up
-                Some(admitted) if admitted.is_role_written || !self.is_of_console => Ok(admitted.timeouts),
-                _ => Err(NotGiven::NotInMap(Arc::clone(map))),
-            },
+            Some(map) => {
+                let admitted = match self.is_of_console {
+                    // an administrator's name is not one that an issuer's users may make up
+                    true => maps.admits_as_written(map, claims, self.role),
+                    false => maps.admits(map, claims, self.role),
+                };
+                admitted.map(|line| line.timeouts).ok_or_else(|| NotGiven::NotInMap(Arc::clone(map)))
+            }
             None if principal == self.role => Ok(MappedTimeouts::default()),
             None => Err(NotGiven::OtherRole),
         }

@@ -89,6 +89,11 @@ impl CallerEndpoint {
         self.scheme == "http"
     }
 
+    /// What we are called there: another name is another question.
+    pub fn server_id(&self) -> &str {
+        &self.server_id
+    }
+
     /// What must hold for a request before it is shown there.
     pub fn rules(&self) -> CallerRules<'_> {
         CallerRules { scheme: self.scheme, authority: &self.authority, region: self.region.as_str() }

@@ -42,7 +42,18 @@ impl Claims {
         expires_at_epoch_s: u64,
     ) -> Self {
         let member = |(name, text): (&str, &str)| (name.to_owned(), Value::from(text));
-        Self { members: texts.into_iter().map(member).collect(), expires_at_epoch_s }
+        let members: Map<_, _> = texts.into_iter().map(member).collect();
+        let kept = KeptClaims::vouched(Value::from(members.clone()).to_string().into_bytes().into());
+        Self { members, expires_at_epoch_s, kept }
+    }
+
+    /// Those that [`Claims::of_texts`] has made, again.
+    ///
+    /// # Errors
+    /// They are none.
+    pub fn of_kept(kept: &KeptClaims) -> Result<Self, Refusal> {
+        let members = super::verify::payload(kept.payload())?;
+        Ok(Self { members, expires_at_epoch_s: u64::MAX, kept: kept.clone() })
     }
 
     /// A claim's text: of a string, a number, or `true` and `false`; `None`: it is not there, or is a list or

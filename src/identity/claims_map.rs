@@ -30,8 +30,6 @@ pub struct ClaimsMap {
 pub struct Admitted {
     /// The line's number, from 1.
     pub line: usize,
-    /// Whether the line has the role letter by letter, so that whoever wrote it meant this one.
-    pub is_role_written: bool,
     /// What the line sets.
     pub timeouts: MappedTimeouts,
 }
@@ -129,12 +127,25 @@ impl ClaimsMap {
     /// Whether the holder of these claims may log in as `role` by that map; the first line that says so
     /// counts. `None`: no line does.
     pub fn admits(&self, map: &str, claims: &Claims, role: &str) -> Option<Admitted> {
-        let mut lines = self.maps.get(map)?.iter().filter(|line| line.role.can_be(role));
-        lines.find(|line| line.fits(claims, role)).map(|line| Admitted {
-            line: line.number,
-            is_role_written: line.role.is_written(),
-            timeouts: line.timeouts,
-        })
+        self.first(map, claims, role, |_| true)
+    }
+
+    /// As [`ClaimsMap::admits`], by lines in which the role is written as it is: none that is made of a
+    /// claim's text.
+    pub fn admits_as_written(&self, map: &str, claims: &Claims, role: &str) -> Option<Admitted> {
+        self.first(map, claims, role, |line| line.role.is_written())
+    }
+
+    fn first(
+        &self,
+        map: &str,
+        claims: &Claims,
+        role: &str,
+        counts: impl Fn(&Line) -> bool,
+    ) -> Option<Admitted> {
+        let mut lines = self.maps.get(map)?.iter().filter(|line| line.role.can_be(role) && counts(line));
+        let line = lines.find(|line| line.fits(claims, role))?;
+        Some(Admitted { line: line.number, timeouts: line.timeouts })
     }
 }
 

@@ -1,8 +1,8 @@
 //! What is kept of a token whose holder is logged in: its payload, to judge the session again when rules are
-//! others than those that have let it in.
+//! others than those that have let it in. Of callers of AWS, what STS has said, in the same form.
 //!
 //! Never holds the signature or the header, so that nobody could log in by it. Invariants: the signature was
-//! good; no more bytes than a token may have ([`KeptClaims::BYTES_MAX`]).
+//! good, or AWS has said so; no more bytes than a token may have ([`KeptClaims::BYTES_MAX`]).
 
 use super::algorithm::Algorithm;
 use crate::base::limits;
@@ -16,7 +16,8 @@ pub struct KeptClaims(Arc<Kept>);
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Kept {
     payload: Box<[u8]>,
-    algorithm: Algorithm,
+    /// `None`: they are of no token, somebody else vouches for them.
+    algorithm: Option<Algorithm>,
 }
 
 impl KeptClaims {
@@ -24,7 +25,17 @@ impl KeptClaims {
     pub const BYTES_MAX: usize = limits::JWT_BYTES_MAX / 4 * 3;
 
     pub(super) fn new(payload: Box<[u8]>, algorithm: Algorithm) -> Self {
-        Self(Arc::new(Kept { payload, algorithm }))
+        Self(Arc::new(Kept { payload, algorithm: Some(algorithm) }))
+    }
+
+    /// Of no token: somebody else vouches for them.
+    pub(super) fn vouched(payload: Box<[u8]>) -> Self {
+        Self(Arc::new(Kept { payload, algorithm: None }))
+    }
+
+    /// Nothing is said of who has proven himself.
+    pub fn none() -> Self {
+        Self::vouched(Box::from(*b"{}"))
     }
 
     /// As if a token with this payload had been verified.
@@ -38,8 +49,8 @@ impl KeptClaims {
         &self.0.payload
     }
 
-    /// By which algorithm they were signed.
-    pub(super) fn algorithm(&self) -> Algorithm {
+    /// By which algorithm they were signed; `None`: they are of no token.
+    pub(super) fn algorithm(&self) -> Option<Algorithm> {
         self.0.algorithm
     }
 }

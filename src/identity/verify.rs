@@ -94,8 +94,9 @@ pub fn verify_signature(token: &str, rules: &IssuerRules, keys: &KeySet) -> Resu
 /// # Errors
 /// Why it would not be.
 pub fn verify_again(kept: &KeptClaims, rules: &IssuerRules) -> Result<Claims, Refusal> {
-    if !rules.algorithms.contains(&kept.algorithm()) {
-        return Err(Refusal::AlgorithmNotAllowed { alg: kept.algorithm().name().to_owned() });
+    let algorithm = kept.algorithm().ok_or(Refusal::NotAToken)?;
+    if !rules.algorithms.contains(&algorithm) {
+        return Err(Refusal::AlgorithmNotAllowed { alg: algorithm.name().to_owned() });
     }
     let members = payload(kept.payload())?;
     let expires_at_epoch_s = judge_again(&members, rules)?;
@@ -147,7 +148,7 @@ fn decoded(part: &str) -> Result<Vec<u8>, Refusal> {
 }
 
 /// The members of the object that these bytes are.
-fn payload(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
+pub(super) fn payload(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
     Ok(object(bytes, Bounds { depth: limits::JWT_DEPTH_MAX, values: limits::JWT_VALUES_MAX })?)
 }
 

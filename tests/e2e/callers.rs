@@ -309,6 +309,33 @@ fn a_session_is_as_long_as_a_login_holds_and_not_as_what_was_signed() {
 }
 
 #[test]
+fn a_reload_that_narrows_ends_the_sessions_that_it_concerns() {
+    let Some(python) = python() else { return };
+    let sts = Sts::start();
+    let pooler = setup(&sts).start();
+    let (alice, role) = (token(&python, &sts, "AKIAALICE"), token(&python, &sts, "ASIAAPP"));
+    let (mut gone, mut stays) = (shown(&pooler, &alice), shown(&pooler, &role));
+    for client in [&mut gone, &mut stays] {
+        assert_eq!(client.outcome().status, Some(b'I'));
+    }
+    assert_eq!(gone.simple("begin").tags, "CZ");
+    let narrower =
+        MAP.replace("callers  arn      arn:aws:iam::123456789012:user/alice                 app\n", "");
+    pooler.overwrite("claims", &narrower);
+    pooler.signal("HUP");
+    pooler
+        .wait_for_log("map callers does not let arn:aws:iam::123456789012:user/alice be this role any more");
+    assert_eq!(gone.simple("select 1").value(), "1", "its transaction is finished");
+    gone.send(&raw::query("commit"));
+    let last_words = gone.last_words();
+    assert!(
+        last_words.starts_with("FATAL 28000: session ended: its role is no longer given"),
+        "{last_words}"
+    );
+    assert_eq!(stays.simple("select 1").value(), "1");
+}
+
+#[test]
 fn what_callers_need_is_asked_for_at_load() {
     let sts = Sts::start();
     let said = |setup: PoolerSetup| {

@@ -171,7 +171,7 @@ fn the_longest_password_is_taken_and_a_longer_one_is_refused() {
 #[test]
 fn a_session_ends_with_its_token_and_a_line_of_the_map_bounds_its_queries() {
     let issuer = Issuer::start();
-    let pooler = setup(&issuer, "map=teams")
+    let pooler = setup(&issuer, "map=teams clock_skew=0")
         .set("auth_claims_file", "claims.conf")
         .file("claims.conf", "teams sub somebody app query_timeout=1\n")
         .start();
@@ -186,4 +186,20 @@ fn a_session_ends_with_its_token_and_a_line_of_the_map_bounds_its_queries() {
     let last_words = short.last_words();
     assert!(last_words.starts_with("FATAL 28000: "), "{last_words}");
     assert!(now_s() >= now + 2);
+}
+
+#[test]
+fn a_token_that_has_just_expired_lets_in_and_be_for_what_clocks_may_differ() {
+    let issuer = Issuer::start();
+    let pooler = setup(&issuer, "clock_skew=5").start();
+    let now = now_s();
+    let mut claims = issuer.claims("app");
+    claims["exp"] = json!(now - 1);
+    let token = issuer.sign("k1", "RS256", &claims);
+    let mut client = log_in(&pooler, "app", &token).expect("within the skew");
+    assert_eq!(client.simple("select 1").value(), "1");
+    let last_words = client.last_words();
+    assert!(last_words.starts_with("FATAL 28000: "), "{last_words}");
+    assert!(now_s() >= now + 4, "no sooner than a login would be refused");
+    assert_eq!(log_in(&pooler, "app", &token).err().as_deref(), Some(REFUSED));
 }

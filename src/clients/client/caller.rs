@@ -7,6 +7,7 @@
 
 use super::LoginAttempt;
 use super::elsewhere::while_client_waits;
+use super::standing::{Fallen, Proven};
 use crate::auth::Method;
 use crate::base::{Address, Expiry, Micros, Principal, Proof, log_about};
 use crate::clients::callers::{Identified, Question, Unidentified};
@@ -15,7 +16,7 @@ use crate::clients::greet::LoginEnd;
 use crate::clients::stream::ClientStream;
 use crate::clients::unauthenticated::Pace;
 use crate::config::CONSOLE_DATABASE;
-use crate::control::Policy;
+use crate::control::{Lapse, Policy, RoleWanted};
 use crate::iam::caller::CallerEndpoint;
 use crate::identity::presigned::{Caller, Refusal};
 use crate::identity::{Claims, ClaimsMap};
@@ -40,6 +41,18 @@ enum Unproven {
         /// Whom STS has named.
         arn: String,
     },
+    /// A reload has taken it away meanwhile.
+    #[error("{0}")]
+    Lapsed(Lapse),
+}
+
+impl From<Fallen> for Unproven {
+    fn from(why: Fallen) -> Self {
+        match why {
+            Fallen::Lapsed(lapse) => Self::Lapsed(lapse),
+            Fallen::Panicked => Self::Unidentified(Unidentified::Fault),
+        }
+    }
 }
 
 impl Unproven {
@@ -81,11 +94,15 @@ impl LoginAttempt {
             let map = of_rule.unwrap_or_else(|| Arc::clone(&callers.map));
             self.map_caller(&policy.tokens.maps, map, identified, login_expiry(clients))
         };
-        match while_client_waits(stream, judging).await? {
-            Ok(principal) => {
-                let principal = Some(Arc::new(principal));
-                return Ok(Proof { method: Method::IamCaller.word(), principal });
-            }
+        let outcome = match while_client_waits(stream, judging).await? {
+            Ok(proven) => self.stand(clients, policy, stream, proven).await.map_err(Unproven::from),
+            Err(why) => Err(why),
+        };
+        if let Err(why) = &outcome {
+            self.tried.fails(why);
+        }
+        match outcome {
+            Ok(proof) => return Ok(proof),
             Err(why) if !self.may_log(clients) => drop(why),
             Err(why) if why.is_ours() => log_about!(warn, self.about(), "IAM callers cannot log in: {why}"),
             Err(why) => log_about!(info, self.about(), "IAM caller login failed: {why}"),
@@ -120,7 +137,7 @@ impl LoginAttempt {
         map: Arc<str>,
         Identified { identity, expiry }: Identified,
         login_expiry: Option<Expiry>,
-    ) -> Result<Principal, Unproven> {
+    ) -> Result<Proven, Unproven> {
         let arn = &identity.arn;
         let named = [
             ("arn", Some(&arn.arn)),
@@ -131,19 +148,25 @@ impl LoginAttempt {
         ];
         let texts = || named.into_iter().filter_map(|(name, text)| Some((name, text?.as_str())));
         let claims = Claims::of_texts(texts(), expiry.at_epoch_s);
-        // the console is for those whom the map names letter by letter: no session or role of AWS's that is
-        // called as an administrator is one by that
-        let is_console = &*self.database == CONSOLE_DATABASE;
-        let admitted = maps.admits(&map, &claims, &self.user);
-        let Some(admitted) = admitted.filter(|line| line.is_role_written || !is_console) else {
-            return Err(Unproven::NotInMap { map, arn: arn.arn.clone() });
-        };
-        Ok(Principal {
-            name: arn.arn.as_str().into(),
-            issuer: Box::default(),
+        let (map, is_of_console) = (Some(&map), &*self.database == CONSOLE_DATABASE);
+        let wanted = RoleWanted { map, role: &self.user, is_of_console };
+        let principal = Principal {
             claims: texts().skip(1).map(|(name, text)| (name.into(), text.into())).collect(),
             expiry: login_expiry,
-            timeouts: admitted.timeouts,
-        })
+            ..Principal::named(&arn.arn)
+        };
+        match wanted.given_by(maps, &claims, &arn.arn) {
+            Ok(timeouts) => {
+                let principal = Principal { timeouts, ..principal };
+                Ok(Proven { method: Method::IamCaller, principal, claims: claims.to_keep().clone() })
+            }
+            Err(_) => {
+                self.tried.as_principal(Arc::new(principal));
+                Err(Unproven::NotInMap {
+                    map: Arc::clone(wanted.map.unwrap_or(&self.user)),
+                    arn: arn.arn.clone(),
+                })
+            }
+        }
     }
 }

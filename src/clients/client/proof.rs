@@ -72,7 +72,7 @@ impl LoginAttempt {
             Method::IamCaller => {
                 return Box::pin(self.prove_by_caller(clients, policy, claims_map, stream)).await;
             }
-            Method::RdsIam => return Box::pin(self.prove_by_rds_token(clients, stream)).await,
+            Method::RdsIam => return Box::pin(self.prove_by_rds_token(clients, policy, stream)).await,
             _ => {}
         }
         let found = self.secret(clients, policy, database, stream).await?;

@@ -7,13 +7,15 @@
 use super::LoginAttempt;
 use super::caller::login_expiry;
 use super::elsewhere::while_client_waits;
+use super::standing::{Fallen, Proven};
 use crate::auth::Method;
 use crate::base::{Expiry, Principal, Proof, log_about};
 use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
 use crate::clients::stream::ClientStream;
 use crate::clients::unauthenticated::Pace;
-use crate::control::{LauncherEvent, TokenProven, TokenRequest};
+use crate::control::{LauncherEvent, Policy, TokenProven, TokenRefused, TokenRequest};
+use crate::identity::KeptClaims;
 use crate::wire::Fault;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -26,6 +28,7 @@ impl LoginAttempt {
     pub(super) async fn prove_by_rds_token(
         &self,
         clients: &Clients,
+        policy: &Policy,
         stream: &mut ClientStream,
     ) -> Result<Proof, LoginEnd> {
         self.may_show_token(stream)?;
@@ -39,27 +42,34 @@ impl LoginAttempt {
             let _waits_for_us = pace.as_ref().map(Pace::waits_for_us);
             answered.await
         };
-        match while_client_waits(stream, judged).await? {
-            Ok(Ok(proven)) => return Ok(proof(proven, login_expiry(clients))),
-            Ok(Err(_)) if !self.may_log(clients) => {}
-            Ok(Err(refused)) if refused.is_ours => {
-                log_about!(warn, self.about(), "RDS tokens cannot be judged: {}", refused.why);
+        let why = match while_client_waits(stream, judged).await? {
+            Ok(Ok(token)) => {
+                let proven = proven(token, login_expiry(clients));
+                match self.stand(clients, policy, stream, proven).await {
+                    Ok(proof) => return Ok(proof),
+                    Err(Fallen::Lapsed(lapse)) => TokenRefused { why: lapse.to_string(), is_ours: false },
+                    Err(Fallen::Panicked) => return Err(Fault::RdsTokenFailed.into()),
+                }
             }
-            Ok(Err(refused)) => log_about!(info, self.about(), "RDS token login failed: {}", refused.why),
-            Err(_) => {} // its panic was told
+            Ok(Err(refused)) => refused,
+            Err(_) => return Err(Fault::RdsTokenFailed.into()), // its panic was told
+        };
+        self.tried.fails(&why.why);
+        match why {
+            _ if !self.may_log(clients) => {}
+            TokenRefused { why, is_ours: true } => {
+                log_about!(warn, self.about(), "RDS tokens cannot be judged: {why}");
+            }
+            TokenRefused { why, .. } => log_about!(info, self.about(), "RDS token login failed: {why}"),
         }
         Err(Fault::RdsTokenFailed.into())
     }
 }
 
-fn proof(TokenProven { key_id, has_session }: TokenProven, expiry: Option<Expiry>) -> Proof {
+/// AWS says nothing of who it is but whose key has signed.
+fn proven(TokenProven { key_id, has_session }: TokenProven, expiry: Option<Expiry>) -> Proven {
     let kind = if has_session { "temporary" } else { "long-term" };
-    let principal = Principal {
-        name: (*key_id).into(),
-        issuer: Box::default(),
-        claims: Box::new([("access_key".into(), kind.into())]),
-        expiry,
-        timeouts: Default::default(),
-    };
-    Proof { method: Method::RdsIam.word(), principal: Some(Arc::new(principal)) }
+    let claims = Box::new([("access_key".into(), kind.into())]);
+    let principal = Principal { claims, expiry, ..Principal::named(&key_id) };
+    Proven { method: Method::RdsIam, principal, claims: KeptClaims::none() }
 }

@@ -9,9 +9,10 @@
 
 use super::LoginAttempt;
 use super::elsewhere::while_client_waits;
+use super::standing::{Fallen, Proven};
 use crate::auth::Method;
 use crate::auth::jwt::{JwtOptions, Transport};
-use crate::base::{Address, Expiry, Micros, Password, Principal, Proof, log_about};
+use crate::base::{Expiry, Micros, Password, Principal, Proof, log_about};
 use crate::clients::authenticate::{ask_bearer, refuse_bearer};
 use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
@@ -19,7 +20,7 @@ use crate::clients::issuers::NoKeys;
 use crate::clients::stream::ClientStream;
 use crate::clients::unauthenticated::Pace;
 use crate::config::{CONSOLE_DATABASE, shown};
-use crate::control::{Grounds, Lapse, NotGiven, Policy, RoleWanted, TokenIssuer, Tokens};
+use crate::control::{Lapse, NotGiven, Policy, RoleWanted, TokenIssuer, Tokens};
 use crate::identity::oauthbearer::{self, Initial, Malformed, NoToken};
 use crate::identity::{ClaimsMap, IssuerRules, KeptClaims, KeySet, Refusal, issuer_of, verify_signature};
 use crate::wire::Fault;
@@ -68,9 +69,7 @@ impl LoginAttempt {
         of_rule: Option<Arc<JwtOptions>>,
         stream: &mut ClientStream,
     ) -> Result<Proof, LoginEnd> {
-        if matches!(self.remote, Address::Tcp(_)) && !stream.is_tls() {
-            return Err(Fault::SslRequired.into()); // before it has sent the token
-        }
+        self.may_show_token(stream)?;
         let options = of_rule.unwrap_or_else(|| Arc::clone(&policy.tokens.options));
         let tokens = &policy.tokens;
         let outcome = match shown_token(self, options.transport, stream).await? {
@@ -82,7 +81,14 @@ impl LoginAttempt {
             Err(why) => Err(why),
         };
         let outcome = match outcome {
-            Ok(holder) => self.stands(clients, policy, holder, stream).await,
+            Ok(Holder { principal, claims }) => {
+                let issuer = principal.issuer.as_ref().into();
+                let proven = Proven { method: Method::Jwt, principal, claims };
+                self.stand(clients, policy, stream, proven).await.map_err(|why| match why {
+                    Fallen::Lapsed(lapse) => Unproven::Lapsed(lapse),
+                    Fallen::Panicked => Unproven::Panicked { issuer },
+                })
+            }
             Err(why) => Err(why),
         };
         let why = match outcome {
@@ -107,44 +113,6 @@ impl LoginAttempt {
             }
             _ => Err(Fault::JwtFailed.into()),
         }
-    }
-
-    /// The proof, kept so that a reload can judge it again; one that has come meanwhile has to be asked now.
-    async fn stands(
-        &self,
-        clients: &Clients,
-        policy: &Policy,
-        holder: Holder,
-        stream: &ClientStream,
-    ) -> Result<Proof, Unproven> {
-        let principal = Arc::new(holder.principal);
-        let hold = clients.plane.token_sessions.hold(Grounds {
-            socket_id: self.id,
-            database: Arc::clone(&self.database),
-            user: Arc::clone(&self.user),
-            remote: self.remote.clone(),
-            is_tls: stream.is_tls(),
-            replication: self.replication,
-            claims: holder.claims,
-            principal: Arc::clone(&principal),
-        });
-        if !clients.plane.is_in_force(policy) {
-            let (plane, grounds) = (Arc::clone(&clients.plane), Arc::clone(hold.grounds()));
-            let permit = plane.key_derivation.acquire_for_client(&self.remote).await;
-            let judged = permit.compute(move || plane.judge_grounds(&grounds)).await;
-            let issuer = || principal.issuer.as_ref().into();
-            match judged {
-                Some(Ok(())) => {}
-                Some(Err(lapse)) => {
-                    self.tried.as_principal(principal);
-                    return Err(Unproven::Lapsed(lapse));
-                }
-                None => return Err(Unproven::Panicked { issuer: issuer() }),
-            }
-        }
-        // It is empty: a client proves who it is once.
-        drop(self.hold.set(hold));
-        Ok(Proof { method: Method::Jwt.word(), principal: Some(principal) })
     }
 
     /// Whom the token proves the client to be.
@@ -272,7 +240,9 @@ impl Claim {
             }
         };
         let at_epoch_s = claims.expires_at_epoch_s;
-        let at = now + Micros::from_secs(at_epoch_s.saturating_sub(epoch_s));
+        // the clock that let it in late must not end it at once
+        let left_s = at_epoch_s.saturating_add(rules.leeway_s).saturating_sub(epoch_s);
+        let at = now + Micros::from_secs(left_s);
         let principal = Principal { expiry: Some(Expiry { at, at_epoch_s }), timeouts, ..holder };
         Ok(Holder { principal, claims: claims.to_keep().clone() })
     }

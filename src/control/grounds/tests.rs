@@ -82,6 +82,7 @@ fn grounds(socket_id: u64) -> Grounds {
         standing: Standing::default(),
     };
     Grounds {
+        method: Method::Jwt,
         socket_id,
         database: "app".into(),
         user: "app".into(),
