@@ -11,7 +11,7 @@ use crate::auth::hba::{Origin, Rule, Visit};
 use crate::auth::jwt::JwtOptions;
 use crate::base::{About, Address, DenyReason, Principal};
 use crate::config::CONSOLE_DATABASE;
-use crate::identity::{Claims, KeptClaims, Refusal, verify_again};
+use crate::identity::{KeptClaims, Refusal, verify_again, vouched_again};
 use crate::wire::startup::Replication;
 use std::sync::Arc;
 
@@ -151,7 +151,7 @@ impl Grounds {
         let principal = || self.principal.name.to_string();
         let map = of_rule.unwrap_or(&policy.snapshot.settings.iam_caller_map);
         let not_given = || Lapse::NotInMapOfCallers { principal: principal(), map: Arc::clone(map) };
-        let claims = Claims::of_kept(&self.claims).map_err(|_| not_given())?;
+        let claims = vouched_again(&self.claims).map_err(|_| not_given())?;
         let is_of_console = &*self.database == CONSOLE_DATABASE;
         let wanted = RoleWanted { map: Some(map), role: &self.user, is_of_console };
         wanted.given_by(&policy.tokens.maps, &claims, &principal()).map(drop).map_err(|_| not_given())

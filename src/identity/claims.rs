@@ -47,15 +47,6 @@ impl Claims {
         Self { members, expires_at_epoch_s, kept }
     }
 
-    /// Those that [`Claims::of_texts`] has made, again.
-    ///
-    /// # Errors
-    /// They are none.
-    pub fn of_kept(kept: &KeptClaims) -> Result<Self, Refusal> {
-        let members = super::verify::payload(kept.payload())?;
-        Ok(Self { members, expires_at_epoch_s: u64::MAX, kept: kept.clone() })
-    }
-
     /// A claim's text: of a string, a number, or `true` and `false`; `None`: it is not there, or is a list or
     /// an object.
     pub fn text(&self, name: &ClaimName) -> Option<Cow<'_, str>> {

@@ -34,7 +34,7 @@ pub use kept_claims::KeptClaims;
 pub use key_set::{BadKey, BadKeySet, KeySet, LeftOut};
 pub use refusal::Refusal;
 pub use rules::{IssuerRules, RequiredClaim};
-pub use verify::{SignedClaims, issuer_of, verify, verify_again, verify_signature};
+pub use verify::{SignedClaims, issuer_of, verify, verify_again, verify_signature, vouched_again};
 
 #[cfg(test)]
 mod tests;

@@ -103,6 +103,14 @@ pub fn verify_again(kept: &KeptClaims, rules: &IssuerRules) -> Result<Claims, Re
     Ok(Claims::new(members, expires_at_epoch_s, kept.clone()))
 }
 
+/// The claims that [`Claims::of_texts`] has made, of what was kept of them.
+///
+/// # Errors
+/// They are none.
+pub fn vouched_again(kept: &KeptClaims) -> Result<Claims, Refusal> {
+    Ok(Claims::new(payload(kept.payload())?, u64::MAX, kept.clone()))
+}
+
 /// Whether `signature` is the key's for header and payload.
 pub(super) fn is_signed(
     signed: &str,
@@ -148,7 +156,7 @@ fn decoded(part: &str) -> Result<Vec<u8>, Refusal> {
 }
 
 /// The members of the object that these bytes are.
-pub(super) fn payload(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
+fn payload(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
     Ok(object(bytes, Bounds { depth: limits::JWT_DEPTH_MAX, values: limits::JWT_VALUES_MAX })?)
 }
 

@@ -1,8 +1,8 @@
 //! Figures for CloudWatch, as lines of its embedded metric format on standard output or in a file.
 //!
 //! Calls nothing of AWS's: an agent that reads the lines does (ECS, EKS, Lambda, the CloudWatch agent). Names
-//! are those of RDS Proxy, so that whoever knows its figures knows these. Each line is of one pooler, or of one
-//! database of it; of the databases the first `limits::EMF_DATABASES_MAX` by name, since each is a metric
+//! are those of RDS Proxy, so that whoever knows its figures knows these. Each line is of one pooler, or of
+//! one database of it; of the databases the first `limits::EMF_DATABASES_MAX` by name, since each is a metric
 //! that is paid for. Source: Amazon CloudWatch User Guide, "Specification: Embedded metric format"; Amazon
 //! RDS User Guide, "Monitoring RDS Proxy metrics with Amazon CloudWatch".
 

@@ -372,15 +372,8 @@ fn of_operators() -> Vec<Section> {
 /// The documentation's page of messages.
 fn markdown() -> String {
     let mut page = format!("{HEAD}{LEVELS}");
-    let sections = [
-        of_the_process(),
-        of_clients(),
-        tokens::sections(),
-        callers::sections(),
-        of_servers(),
-        of_iam(),
-        of_operators(),
-    ];
+    let sections =
+        [of_the_process(), of_clients(), tokens::sections(), of_servers(), of_iam(), of_operators()];
     for section in sections.into_iter().flatten() {
         page += &format!("## {}\n\n", section.heading);
         if !section.words.is_empty() {

@@ -127,8 +127,8 @@ fn every_transaction_of_postgresqls_log_is_of_exactly_one_session() {
     eprintln!("{expected} transactions, {all} lines of PostgreSQL's log, each of exactly one session");
 
     let line = "select pid || ' ' || to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS \"UTC\"') \
-        from joined_once join transactions as t using (pid, session, txn) where at between begin_at and end_at \
-        and statement like 'select ''by %' limit 1";
+        from joined_once join transactions as t using (pid, session, txn) \
+        where at between begin_at and end_at and statement like 'select ''by %' limit 1";
     let line = postgres.psql("postgres", line);
     let (pid, at) = line.split_once(' ').expect("two words");
     let script = example("jq").replace("audit.log", &file(&pooler).display().to_string());

@@ -29,6 +29,6 @@ pub const EMF_DATABASES_MAX: usize = 100;
 /// it.
 pub const AUDIT_FLUSH_SECONDS: u64 = 3;
 
-/// Characters of what a refusal's record says beyond what the client is told: the longest that is ours, with a
-/// principal and a claim in it.
+/// Characters of what a refusal's record says beyond what the client is told: the longest that is ours, with
+/// a principal and a claim in it.
 pub const AUDIT_DETAIL_CHARS_MAX: usize = 1_024;

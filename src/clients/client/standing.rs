@@ -1,5 +1,5 @@
-//! Who has proven himself by what AWS or an issuer vouches for is kept, so that a reload can judge the session
-//! again.
+//! Who has proven himself by what AWS or an issuer vouches for is kept, so that a reload can judge the
+//! session again.
 //!
 //! A reload that has come meanwhile is asked at once. Never decides who is let in: that is the proof's.
 

@@ -60,6 +60,11 @@ pub(super) const LAPSES: &[Message] = &[
         NONE,
     ),
     text(
+        "map {map} does not let {principal} be this role any more",
+        "The map of callers was narrowed, or the rule names another one.",
+        NONE,
+    ),
+    text(
         "issuer {issuer}: the token is for the role {principal} now",
         "There is no map now, and the principal is not the role.",
         NONE,

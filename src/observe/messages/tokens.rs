@@ -10,7 +10,7 @@ const CLIENT: &str = "Correct the client, or what it gets its token by.";
 
 /// All of it.
 pub(super) fn sections() -> Vec<Section> {
-    vec![
+    let mut of_issuers = vec![
         section(
             "Errors of logins by tokens",
             "Each refuses the whole. Those of an entry stand behind `invalid parameter {key} of issuer …`, \
@@ -48,7 +48,9 @@ pub(super) fn sections() -> Vec<Section> {
             "",
             identity::CLAIMS_MAPS,
         ),
-    ]
+    ];
+    of_issuers.extend(super::callers::sections());
+    of_issuers
 }
 
 /// What refuses `[issuers]`, `auth_claims_file`, `auth_jwt_options` and rules with `jwt`.
