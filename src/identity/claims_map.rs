@@ -10,10 +10,11 @@ mod role;
 
 use super::claim_name::{BadClaimName, ClaimName};
 use super::claims::Claims;
+use super::pattern;
 use crate::auth::hba::{Token, Tokens, Wrong};
 use crate::base::{MappedTimeouts, Micros, limits};
 use crate::config::{Place, Value, shown};
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 pub use role::BadRole;
 use role::RolePattern;
 use std::collections::BTreeMap;
@@ -217,24 +218,10 @@ impl Reader {
             return Err(WrongLine::TooManyPatterns);
         }
         self.patterns += 1;
-        // By itself first: one like `a)|(b` would leave the group that the whole is anchored by.
-        regex(pattern)?;
-        let whole = regex(&format!(r"\A(?:{pattern})\z"))?;
+        let (whole, _) = pattern::whole(pattern).map_err(|why| WrongLine::BadPattern { why })?;
         let groups = whole.captures_len() - 1;
         Ok((Pattern::Regex(Arc::new(whole)), groups))
     }
-}
-
-fn regex(pattern: &str) -> Result<Regex, WrongLine> {
-    let mut builder = RegexBuilder::new(pattern);
-    builder.unicode(false).size_limit(limits::CLAIMS_PATTERN_BYTES_MAX);
-    builder.dfa_size_limit(limits::CLAIMS_PATTERN_BYTES_MAX);
-    builder.build().map_err(|error| {
-        // Its first lines draw the pattern and an arrow; the last one says what is wrong.
-        let text = error.to_string();
-        let last = text.lines().next_back().unwrap_or_default();
-        WrongLine::BadPattern { why: shown(last.trim_start_matches("error: ")) }
-    })
 }
 
 /// What follows the role.

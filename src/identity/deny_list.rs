@@ -5,10 +5,11 @@
 //! alone; `all` is everybody's. A PRINCIPAL that begins with `/` is a regular expression for the whole of the
 //! name; its classes are ASCII's and it runs in linear time.
 
+use super::pattern;
 use crate::auth::hba::{Token, Tokens, Wrong};
 use crate::base::limits;
-use crate::config::{Place, shown};
-use regex::bytes::{RegexBuilder, RegexSet, RegexSetBuilder};
+use crate::config::Place;
+use regex::bytes::{RegexSet, RegexSetBuilder};
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -165,7 +166,9 @@ impl Reader {
             }
             Some(pattern) => {
                 self.patterns += 1;
-                patterns.push(whole(pattern)?);
+                let whole = pattern::whole(pattern);
+                let (_, whole) = whole.map_err(|why| WrongDenial::BadPattern { why })?;
+                patterns.push(whole);
             }
         }
         Ok(())
@@ -184,24 +187,6 @@ impl Reader {
 
 fn name(token: Token) -> Result<String, WrongDenial> {
     token.into_name().filter(|name| !name.is_empty()).ok_or(WrongDenial::Form)
-}
-
-/// The pattern for the whole of a name.
-fn whole(pattern: &str) -> Result<String, WrongDenial> {
-    // By itself first: one like `a)|(b` would leave the group that the whole is anchored by.
-    let check = |pattern: &str| {
-        let mut builder = RegexBuilder::new(pattern);
-        builder.unicode(false).size_limit(limits::CLAIMS_PATTERN_BYTES_MAX);
-        builder.build().map_err(|error| {
-            let text = error.to_string();
-            let last = text.lines().next_back().unwrap_or_default();
-            WrongDenial::BadPattern { why: shown(last.trim_start_matches("error: ")) }
-        })
-    };
-    check(pattern)?;
-    let whole = format!(r"\A(?:{pattern})\z");
-    check(&whole)?;
-    Ok(whole)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod deny_list;
 mod kept_claims;
 mod key_set;
 pub mod oauthbearer;
+mod pattern;
 pub mod presigned;
 mod refusal;
 mod rules;

@@ -226,3 +226,20 @@ fn files_are_read_in_one_place() {
     let idle = inside.iter().filter(|file| !file.program().any(|(_, line)| opens(line)));
     none("each place that may open files does", idle.map(|file| file.path.clone()).collect());
 }
+
+/// Two features of jsonwebtoken choose a cryptographic library; which of the two verifies, when both are on,
+/// is not ours to say.
+#[test]
+fn tokens_are_verified_by_the_one_cryptographic_library() {
+    let read = |file: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+    let manifest = read("Cargo.toml").expect("ours");
+    let line = manifest.lines().find(|line| line.starts_with("jsonwebtoken = ")).expect("it is there");
+    assert!(line.contains("default-features = false, features = [\"aws_lc_rs\"] }"), "{line}");
+    let lock = read("Cargo.lock").expect("ours");
+    let package = lock.split("[[package]]").find(|package| package.contains("\nname = \"jsonwebtoken\"\n"));
+    let package = package.expect("it is locked");
+    assert!(package.contains("\"aws-lc-rs\""), "{package}");
+    for other in ["ed25519-dalek", "hmac", "p256", "p384", "rsa", "sha2"] {
+        assert!(!package.contains(&format!("\"{other}\"")), "the feature rust_crypto is on: {package}");
+    }
+}
