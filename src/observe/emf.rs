@@ -39,6 +39,8 @@ struct Figures {
     wait_us: u64,
     queries: u64,
     query_us: u64,
+    /// `max_db_connections` of one database; 0: no bound. Of no sum.
+    servers_max: u64,
 }
 
 impl Figures {
@@ -91,7 +93,12 @@ impl Figures {
             metrics.extend(sum.checked_div(count).map(|mean| (name, "Microseconds", mean)));
         };
         mean("DatabaseConnectionsBorrowLatency", since(|f| f.wait_us), since(|f| f.borrowings));
-        mean("QueryDatabaseResponseLatency", since(|f| f.query_us), since(|f| f.queries));
+        let queries = since(|f| f.queries);
+        mean("QueryDatabaseResponseLatency", since(|f| f.query_us), queries);
+        mean("QueryResponseLatency", since(|f| f.query_us) + since(|f| f.wait_us), queries);
+        if self.servers_max > 0 {
+            metrics.push(("MaxDatabaseConnectionsAllowed", "Count", self.servers_max));
+        }
         metrics
     }
 }
@@ -197,6 +204,13 @@ async fn look(status: &Status) -> ByDatabase {
         let counters = counters.get(&entry.share.id).unwrap_or(&none);
         all.entry(entry.share.database.name.to_string()).or_default().add(&levels, counters);
     }
+    let policy = status.plane.policy.load();
+    for view in status.databases() {
+        // one that nobody has asked for yet has no figures
+        if let Some(figures) = all.get_mut(&*view.entry.name) {
+            figures.servers_max = view.sample(&policy.snapshot.settings).levels.max_connections;
+        }
+    }
     all
 }
 
@@ -234,10 +248,25 @@ mod tests {
         );
         assert!(all.contains("\"Dimensions\":[[\"Pooler\"]]") && !all.contains("Database\":\""), "{all}");
         assert!(all.contains("\"ClientConnections\":6,") && all.contains("\"QueryRequests\":20"), "{all}");
-        assert!(a.contains("\"QueryDatabaseResponseLatency\":20}"), "{a}");
+        assert!(a.contains("\"QueryDatabaseResponseLatency\":20,\"QueryResponseLatency\":20}"), "{a}");
         assert!(b.contains("\"Database\":\"b\\\"\\n\"") && !b.contains("Latency"), "{b}");
         let shrunk = lines(Timestamp::UNIX_EPOCH, "host", &before, &now);
         assert!(shrunk.contains("\"QueryRequests\":0"), "a pool that is forgotten takes its counts along");
+    }
+
+    #[test]
+    fn a_wait_is_part_of_a_response_and_a_bound_is_of_one_database() {
+        let before = ByDatabase::new();
+        let figures = Figures { wait_us: 300, borrowings: 5, servers_max: 40, ..figures(10, 100) };
+        let text = lines(Timestamp::UNIX_EPOCH, "host", &[("a".to_owned(), figures)].into(), &before);
+        let [all, a] = text.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {text}") };
+        for line in [all, a] {
+            assert!(line.contains("\"QueryDatabaseResponseLatency\":10,"), "{line}");
+            assert!(line.contains("\"QueryResponseLatency\":40"), "{line}");
+            assert!(line.contains("\"DatabaseConnectionsBorrowLatency\":60"), "{line}");
+        }
+        assert!(a.contains("\"MaxDatabaseConnectionsAllowed\":40}"), "{a}");
+        assert!(!all.contains("MaxDatabaseConnectionsAllowed"), "{all}");
     }
 
     #[test]
