@@ -116,6 +116,11 @@ impl Core {
             return;
         }
         client.request.canceled_at = now;
+        let counters = &mut self.pools[client.pool].counters;
+        match limit {
+            Limit::Query => counters.canceled_by_query_timeout += 1,
+            Limit::Transaction => counters.canceled_by_transaction_timeout += 1,
+        }
         let client = &self.clients[id];
         if self.pools[client.pool].rules.log_pooler_errors && !client.identity.internal {
             let mut name = limit.name().to_owned();

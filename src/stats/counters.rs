@@ -37,6 +37,10 @@ pub struct PoolCounters {
     pub sessions_unfounded: u64,
     /// Ours: sessions that KILL_PRINCIPAL ended.
     pub sessions_killed: u64,
+    /// Ours: queries that were cancelled because of `query_timeout`.
+    pub canceled_by_query_timeout: u64,
+    /// Ours: queries that were cancelled because of `transaction_timeout`.
+    pub canceled_by_transaction_timeout: u64,
     /// Ours: how old the authorizations of servers were as transactions began on them.
     pub auth_age: Ages,
     /// Ours: logins to servers. Not counted by a worker but by the login plane.
@@ -56,7 +60,7 @@ impl PoolCounters {
                 xact_time_us, query_time_us, wait_time_us, client_parse_count, server_parse_count,
                 bind_count, client_login_count, login_time_us, renewed, extended,
                 over_age_transactions, sessions_expired, sessions_denied, sessions_unfounded,
-                sessions_killed;
+                sessions_killed, canceled_by_query_timeout, canceled_by_transaction_timeout;
             greatest: ;
             merge: auth_age, server_logins, xact_time, query_time, wait_time, login_time
         }

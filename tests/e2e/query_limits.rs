@@ -3,7 +3,7 @@
 
 use crate::cancel::running;
 use crate::common::raw::{self, Raw};
-use crate::common::{PoolerSetup, postgres, wait_until};
+use crate::common::{Pooler, PoolerSetup, page, postgres, wait_until};
 
 const CANCELED: &str = "ERROR 57014: canceling statement due to user request";
 
@@ -11,10 +11,21 @@ fn setup() -> PoolerSetup {
     PoolerSetup::new(postgres()).database("app", "pool_size=1").set("timeout_action", "cancel")
 }
 
+/// Queries of the pool that were cancelled for each of the two limits.
+fn counted(pooler: &Pooler) -> (u64, u64) {
+    let of = |limit: &str| {
+        let name = format!("pgweir_queries_canceled_{limit}_total");
+        let series = page::metrics(pooler.page_port()).into_iter();
+        let counts = series.filter(|(series, _)| series.starts_with(&name) && series.contains("\"app\""));
+        counts.map(|(_, count)| count).sum::<f64>() as u64
+    };
+    (of("query_timeout"), of("transaction_timeout"))
+}
+
 #[test]
 fn a_query_that_takes_too_long_is_cancelled_and_its_session_goes_on() {
     for mode in ["transaction", "session"] {
-        let pooler = setup().set("pool_mode", mode).set("query_timeout", 1).start();
+        let pooler = setup().set("pool_mode", mode).set("query_timeout", 1).with_page().start();
         let mut client = pooler.client();
         let backend = client.simple("select pg_backend_pid()").value();
         for _ in 0..2 {
@@ -28,6 +39,7 @@ fn a_query_that_takes_too_long_is_cancelled_and_its_session_goes_on() {
         assert_eq!(client.ask(&batch).errors, [CANCELED]);
         assert_eq!(client.simple("select pg_backend_pid()").value(), backend, "no server was closed");
         pooler.wait_for_log("query is canceled: query_timeout");
+        assert_eq!(counted(&pooler), (3, 0));
     }
 }
 
@@ -44,7 +56,7 @@ fn a_client_that_waits_for_a_server_too_long_is_answered_and_stays() {
 
 #[test]
 fn a_transaction_that_is_over_in_a_statement_may_be_rolled_back_and_between_two_is_ended() {
-    let pooler = setup().set("transaction_timeout", 1).start();
+    let pooler = setup().set("transaction_timeout", 1).with_page().start();
     let mut client = pooler.client();
     client.simple("begin");
     let outcome = client.simple("select pg_sleep(60)");
@@ -52,6 +64,7 @@ fn a_transaction_that_is_over_in_a_statement_may_be_rolled_back_and_between_two_
     assert_eq!(client.simple("rollback").status, Some(b'I'));
     client.simple("begin");
     assert_eq!(client.last_words(), "FATAL 08P01: transaction timeout");
+    assert_eq!(counted(&pooler), (0, 1), "one was ended, not cancelled");
 }
 
 #[test]

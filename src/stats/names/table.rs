@@ -5,6 +5,7 @@ mod iam;
 mod issuers;
 mod pools;
 mod process;
+mod query_limits;
 mod secrets;
 mod sessions;
 
@@ -74,6 +75,7 @@ pub fn metrics() -> impl Iterator<Item = &'static Metric> {
         iam::METRICS,
         issuers::METRICS,
         sessions::METRICS,
+        query_limits::METRICS,
         process::METRICS,
         secrets::METRICS,
     ]
