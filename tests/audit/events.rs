@@ -133,7 +133,10 @@ fn statements_are_told_once_each_whole_or_cut_by_name_and_by_fingerprint() {
     client.ask(&[raw::bind("s1", &["the-value"]), raw::execute(), raw::sync()]);
     client.simple(&format!("select 5 /* {} */", "x".repeat(100_000)));
     client.simple("select 'kept', 8");
-    let told = wait_for(&pooler, "statement", 5);
+    client.ask(&[raw::parse(&"n".repeat(10_000), "select 9"), raw::sync()]);
+    let mut told = wait_for(&pooler, "statement", 6);
+    let long = told.pop().expect("there are six");
+    assert_eq!(field(&long, "name"), "n".repeat(4_096), "a name is bounded as a text is");
     let kinds: Vec<_> = told.iter().map(|line| (field(line, "kind"), field(line, "name"))).collect();
     assert_eq!(kinds, [("parse", "s1"), ("bind", "s1"), ("bind", "s1"), ("query", ""), ("query", "")]);
     assert_eq!(field(&told[0], "text"), "select $1::int + 5");

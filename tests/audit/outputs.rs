@@ -144,11 +144,39 @@ fn with_block_a_session_waits_between_its_transactions() {
     blocks("session");
 }
 
+/// A program that runs the pooler with a FIFO, `stdout.fifo`, as its standard output.
+fn with_stdout_to_fifo() -> std::path::PathBuf {
+    let script = std::env::temp_dir().join(format!("pgweir-stdout-{}", std::process::id()));
+    let program = programs::pooler().display();
+    let text = format!("#!/bin/sh\nmkfifo stdout.fifo\nexec '{program}' \"$@\" > stdout.fifo\n");
+    std::fs::write(&script, text).expect("a directory for all");
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("ours");
+    script
+}
+
 #[test]
 fn standard_output_gets_lines_and_its_end_holds_up_nobody() {
-    let pooler = audited().set("audit_log", "stdout").set("logfile", "own.log").start();
-    pooler.client().simple("select 1");
-    wait_until("the login is told", || of(&pooler.log(), "login").len() == 1);
+    let pooler = audited().set("audit_log", "stdout").program(Some(with_stdout_to_fifo())).launch();
+    let fifo = pooler.directory().join("stdout.fifo");
+    wait_until("there is a FIFO", || fifo.exists());
+    let mut reader = File::open(&fifo).expect("it is opened at its other end, too");
+    pooler.wait_for_log("process up");
+    let mut client = pooler.client();
+    client.simple("select 1");
+    let (mut read, mut part) = (Vec::new(), vec![0; 65_536]);
+    wait_until("the transaction is told", || {
+        let bytes = reader.read(&mut part).expect("there is more, or more will come");
+        read.extend_from_slice(&part[..bytes]);
+        !of(&String::from_utf8_lossy(&read), "transaction").is_empty()
+    });
+    assert_eq!(of(&String::from_utf8_lossy(&read), "login").len(), 1);
+    drop(reader);
+    wait_until("its end is told", || {
+        assert_eq!(client.simple("select 2").rows.len(), 1);
+        pooler.log().contains("could not write to the audit log: Broken pipe")
+    });
+    assert_eq!(client.simple("select 3").rows.len(), 1);
+    assert_eq!(pooler.client().simple("select 4").rows.len(), 1, "others still come in");
 }
 
 #[test]
