@@ -114,7 +114,7 @@ impl Context {
         line.plain("outcome", done.outcome.word());
         if let Some(said) = &done.context {
             line.object("context", |context| {
-                for (key, value) in said {
+                for (key, value) in said.iter() {
                     context.text(key, value);
                 }
             });

@@ -45,8 +45,8 @@ impl Outcome {
     }
 }
 
-/// Keys with their values.
-pub type Pairs = Box<[(Box<str>, Box<str>)]>;
+/// Keys with their values, shared by the records of a client between two changes.
+pub type Pairs = Arc<[(Box<str>, Box<str>)]>;
 
 /// A client's transaction on a server. All times are on the process's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,13 +6,13 @@
 //! ([`Core::audit_is_full`]); what is under way ends as it would. A transaction that was open when the log
 //! was turned on counts from its next request.
 
-use super::conn::{Client, CloseReason, Leave, Reason, Server};
+use super::conn::{Client, CloseReason, Leave, Reason, Server, Tally};
 use super::login_handoff::{ClientIdentity, ServerIdentity};
 use super::net::Net;
 use super::worker_core::Core;
 use crate::audit::{
-    Logout, Outcome, Pairs, Record, ServerClosed, ServerFacts, Statement, StatementKind, Tap, Totals,
-    Transaction, Who,
+    Logout, Outcome, Record, ServerClosed, ServerFacts, Statement, StatementKind, Tap, Totals, Transaction,
+    Who,
 };
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::core::login_handoff::Authorization;
@@ -157,20 +157,26 @@ impl Core {
         })));
     }
 
-    /// Tells of transactions that last.
+    /// Leaves a `link` for each transaction that lasts.
     pub(in crate::core) fn audit_links(&mut self) {
         let (now, Self { audit, clients, servers, .. }) = (self.now, self);
         let Some(tap) = audit else { return };
         for client in clients.values_mut().filter(|client| client.request.in_xact) {
             let Some(server) = client.link().and_then(|server| servers.find(server)) else { continue };
-            let Some(record) = transaction(client, server, now, Outcome::Open) else { continue };
-            let lasts = now.since(record.begin) >= Micros::from_millis(limits::AUDIT_LINK_MS);
-            if let Some(tally) = client.tally.as_mut().filter(|tally| lasts && !tally.is_told) {
-                tally.is_told = true;
+            let lasts = now.since(began_at(client, server)) >= Micros::from_millis(limits::AUDIT_LINK_MS);
+            let is_due = |tally: &mut Box<Tally>| lasts && !std::mem::replace(&mut tally.has_link, true);
+            if client.tally.as_mut().is_some_and(is_due)
+                && let Some(record) = transaction(client, server, now, Outcome::Open)
+            {
                 tap.put(Record::Transaction(record));
             }
         }
     }
+}
+
+/// When a client's present transaction began on this server.
+fn began_at(client: &Client, server: &Server) -> Micros {
+    client.request.xact_began_at.max(server.linked_at)
 }
 
 /// The record of a client's present transaction on this server; `None` where it began before the log was on.
@@ -187,22 +193,15 @@ fn transaction(client: &Client, server: &Server, now: Micros, outcome: Outcome) 
         is_authorized_by_iam: server.authorization != Authorization::ENDLESS,
         generation: server.generation,
         authorized_at: server.connected_at,
-        begin: asked_at.max(server.linked_at),
+        begin: began_at(client, server),
         end: now,
         wait: server.linked_at.since(asked_at),
         queries: totals.queries - before.queries,
         bytes_in: totals.bytes_in - before.bytes_in,
         bytes_out: totals.bytes_out - before.bytes_out,
         outcome,
-        context: context(client),
+        context: client.context.as_ref().and_then(|context| context.pairs()),
     })
-}
-
-/// What a client has said of its request.
-fn context(client: &Client) -> Option<Pairs> {
-    let mut said = client.context().peekable();
-    said.peek()?;
-    Some(said.map(|(key, value)| (key.into(), value.into())).collect())
 }
 
 impl ClientIdentity {

@@ -20,4 +20,5 @@ pub(in crate::core) use flow_control::{FlowControl, Hold, Partial, Reason};
 pub(in crate::core) use server::{Debt, IDLE, Phase, Server, Task};
 pub(in crate::core) use session_sql::Sets;
 pub use shown_name::ShownName;
+pub(in crate::core) use tally::Tally;
 pub(in crate::core) use tenure::{EndCause, Tenure};

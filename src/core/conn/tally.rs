@@ -9,8 +9,8 @@ pub(in crate::core) struct Tally {
     pub totals: Totals,
     /// As they were when the present transaction began.
     pub before: Totals,
-    /// That it lasts has been told.
-    pub is_told: bool,
+    /// A `link` has been left of it.
+    pub has_link: bool,
 }
 
 impl Tally {
@@ -19,7 +19,7 @@ impl Tally {
         if is_first {
             self.before = self.totals;
             self.totals.transactions += 1;
-            self.is_told = false;
+            self.has_link = false;
         }
         self.totals.queries += 1;
     }
