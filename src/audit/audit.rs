@@ -3,20 +3,19 @@
 //! Off until [`Audit::adopt`] is given a target; until then [`Audit::post`] costs one load. One value, made
 //! by `boot`, shared by reference. Its thread begins with the first target. Invariant: events are kept up to
 //! `audit_queue` bytes; with `audit_overflow = block` whoever begins something waits for room
-//! ([`Audit::room`]), so that only what is under way goes beyond.
+//! ([`Audit::room`]), and only what is under way goes beyond, up to as much again.
 
 use super::event::Event;
 use super::line::{Context, Statements};
 use super::output::Output;
-use super::record::Record;
-use super::ring::{Overflow, Tap, Wake, ring};
+use super::ring::{Overflow, Size, Tap, Wake, ring};
 use super::shared::{Mail, Order, Shared};
 use super::writer::Writer;
 use crate::base::{Micros, StartId, WorkerId, limits};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The writer's thread.
@@ -39,12 +38,26 @@ pub struct AuditOrder {
 pub struct Audit {
     shared: Arc<Shared>,
     start_id: StartId,
+    /// What the workers' rings were made by; `None`: there are none.
+    rings: Mutex<Option<Rings>>,
+}
+
+/// How many rings, what becomes of records without room, `audit_queue`, and whether statements are wanted.
+type Rings = (usize, Overflow, usize, bool);
+
+/// Room for what is recorded of something that has begun: no two of those who wait find the same.
+pub struct Room(Arc<Shared>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.release(limits::AUDIT_ROOM_BYTES);
+    }
 }
 
 impl Audit {
     /// One that is off. `start_id` tells this process from all others, in each session's name.
     pub fn new(start_id: StartId, clock: impl Fn() -> Micros + Send + Sync + 'static) -> Self {
-        Self { shared: Arc::new(Shared::new(Box::new(clock))), start_id }
+        Self { shared: Arc::new(Shared::new(Box::new(clock))), start_id, rings: Mutex::default() }
     }
 
     /// How workers are told that there is room again; said once.
@@ -62,8 +75,9 @@ impl Audit {
         self.shared.is_on.load(Ordering::Relaxed)
     }
 
-    /// Puts an order in force. For each of `workers` the end of its ring, for the worker to have; none where
-    /// it is off. What was recorded before goes where it was to go, or, if that is stuck, to the new output.
+    /// Puts an order in force. For each of `workers` the end of a new ring, for the worker to have, or none
+    /// where it is off; nothing where their rings stay as they are. What was recorded before goes where it
+    /// was to go, or, if that is stuck, to the new output.
     ///
     /// # Errors
     /// The system gives no thread: all is as before.
@@ -73,17 +87,21 @@ impl Audit {
         if is_on && self.shared.writer.get().is_none() {
             self.begin()?;
         }
-        let records =
-            (queue_bytes / workers.max(1) / size_of::<Record>()).max(limits::AUDIT_RING_RECORDS_MIN);
+        let rings = is_on.then_some((workers, overflow, queue_bytes, statements != Statements::None));
+        let before =
+            std::mem::replace(&mut *self.rings.lock().unwrap_or_else(PoisonError::into_inner), rings);
+        let makes_rings = rings.is_none() || rings != before;
+        let size = Size::of(queue_bytes / workers.max(1));
         let wake: Wake = {
             let shared = Arc::clone(&self.shared);
             Arc::new(move || shared.wake())
         };
         let make = |number: usize| {
             let worker = WorkerId(u16::try_from(number).unwrap_or(u16::MAX));
-            ring(worker, records, overflow, statements != Statements::None, Arc::clone(&wake))
+            ring(worker, size, overflow, statements != Statements::None, Arc::clone(&wake))
         };
-        let (taps, drains): (Vec<_>, Vec<_>) = (0..workers).filter(|_| is_on).map(make).unzip();
+        let (taps, drains): (Vec<_>, Vec<_>) =
+            (0..workers).filter(|_| is_on && makes_rings).map(make).unzip();
         let context = Context { start_id: self.start_id, epoch_us: 0, statements };
         let mut inbox = self.shared.inbox();
         inbox.drains.extend(drains);
@@ -111,41 +129,39 @@ impl Audit {
         Ok(())
     }
 
-    /// Records what `event` gives, if it is on. Never waits.
+    /// Records what `event` gives, if it is on and there is room; counts it as dropped where there is none.
+    /// Never waits: what can be held up waits for [`Audit::room`] before.
     pub fn post(&self, event: impl FnOnce() -> Event) {
         if !self.is_on() {
             return;
         }
         let shared = &self.shared;
         let event = event();
-        let bytes = event.bytes();
-        if !shared.blocks.load(Ordering::Relaxed) && shared.is_over(bytes) {
+        if !shared.take_room(event.bytes()) {
             shared.dropped_events.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let at = shared.now();
-        let mut inbox = shared.inbox();
-        shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-        inbox.mail.push(Mail::Event(at, event));
-        drop(inbox);
+        shared.inbox().mail.push(Mail::Event(at, event));
         shared.wake();
     }
 
-    /// Waits until there is room for what is about to begin: with `audit_overflow = block` alone, and as long
-    /// as the output takes nothing.
+    /// Waits until there is room for what is about to begin, and sets it aside for as long as the value
+    /// lives: with `audit_overflow = block` alone, and as long as the output takes nothing.
     ///
     /// # Cancel safety
     /// Nothing is lost.
-    pub async fn room(&self) {
+    pub async fn room(&self) -> Option<Room> {
         let shared = &self.shared;
         while shared.blocks.load(Ordering::Relaxed) {
             let mut told = std::pin::pin!(shared.room.notified());
             told.as_mut().enable();
-            if !shared.is_over(0) {
-                return;
+            if shared.reserve(limits::AUDIT_ROOM_BYTES) {
+                return Some(Room(Arc::clone(shared)));
             }
             told.await;
         }
+        None
     }
 
     /// Waits until what was recorded before is written, a few seconds at the most.
@@ -191,23 +207,95 @@ mod tests {
         }
     }
 
+    fn file(name: &str) -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("pgweir-audit-{}-{name}", std::process::id()))
+    }
+
+    fn refused(audit: &Audit, reason: &str) {
+        let (database, user, reason) = ("d".into(), "u".into(), reason.into());
+        audit.post(|| Event::ServerRefused { database, user, reason });
+    }
+
+    fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        while !holds() {
+            assert!(std::time::Instant::now() < end, "{what}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// An audit log whose output is a FIFO that nobody reads.
+    fn stuck(name: &str, overflow: Overflow) -> Audit {
+        let fifo = file(name);
+        let _ = std::fs::remove_file(&fifo);
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0).unwrap();
+        let audit = Audit::new(StartId(1), || Micros(1));
+        audit.adopt(AuditOrder { overflow, queue_bytes: 64 * 1024, ..order(&fifo) }, 1).unwrap();
+        audit
+    }
+
+    /// Whether room is given at the first asking.
+    fn has_room(audit: &Audit) -> bool {
+        let asked = std::pin::pin!(audit.room());
+        asked.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn events_that_an_output_does_not_take_are_bounded_and_counted_whatever_becomes_of_them() {
+        const EVENTS: u64 = 5_000;
+        let reason = "x".repeat(1_000);
+        for (name, overflow) in [("stuck-drop", Overflow::Drop), ("stuck-block", Overflow::Block)] {
+            let audit = stuck(name, overflow);
+            for _ in 0..EVENTS {
+                refused(&audit, &reason);
+                std::thread::yield_now(); // the writer has its chance to take more than it may
+            }
+            // The pipe, the writer's batch, and the queue twice over: half of the events are far beyond.
+            wait_until("what is too much is counted", || audit.dropped() > EVENTS / 2);
+            assert!(audit.waiting_bytes() <= 2 * 64 * 1024, "{}", audit.waiting_bytes());
+            std::fs::remove_file(file(name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn with_block_room_is_given_as_far_as_it_goes_and_again_when_another_output_takes_what_waits() {
+        let audit = stuck("room", Overflow::Block);
+        let mut given = Vec::new();
+        while has_room(&audit) {
+            let asked = std::pin::pin!(audit.room());
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let std::task::Poll::Ready(room) = asked.poll(&mut context) else { break };
+            given.push(room.expect("it blocks"));
+            assert!(given.len() <= 64, "no more than the queue holds");
+        }
+        drop(given);
+        assert!(has_room(&audit), "what was set aside is free again");
+        let reason = "x".repeat(1_000);
+        wait_until("no room is left", || {
+            refused(&audit, &reason);
+            !has_room(&audit)
+        });
+        let next = file("room-next");
+        audit.adopt(AuditOrder { overflow: Overflow::Block, ..order(&next) }, 1).unwrap();
+        wait_until("there is room again", || has_room(&audit));
+        audit.flush();
+        let told = std::fs::read_to_string(&next).unwrap();
+        assert!(told.contains(&reason) && told.contains("\"event\":\"start\""), "{}", told.len());
+        for name in ["room", "room-next"] {
+            std::fs::remove_file(file(name)).unwrap();
+        }
+    }
+
     #[test]
     fn what_is_told_behind_a_change_of_outputs_is_told_to_the_new_one() {
-        let file = |name: &str| {
-            let name = format!("pgweir-audit-{}-{name}", std::process::id());
-            std::env::temp_dir().join(name)
-        };
         let (first, second) = (file("first"), file("second"));
         let audit = Audit::new(StartId(1), || Micros(1));
-        let refused = |reason: &str| {
-            let (database, user, reason) = ("d".into(), "u".into(), reason.into());
-            audit.post(|| Event::ServerRefused { database, user, reason });
-        };
         // As fast as it goes: the writer mostly sees what was said before and behind at once.
         audit.adopt(order(&first), 1).unwrap();
-        refused("before");
+        refused(&audit, "before");
         audit.adopt(order(&second), 1).unwrap();
-        refused("behind");
+        refused(&audit, "behind");
         audit.flush();
         let told = [&first, &second].map(|file| std::fs::read_to_string(file).unwrap());
         for file in [&first, &second] {

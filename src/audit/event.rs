@@ -94,6 +94,14 @@ pub struct RefusedLogin {
     pub detail: Option<Box<str>>,
 }
 
+impl RefusedLogin {
+    /// Bytes that it owns, about.
+    fn bytes(&self) -> usize {
+        let detail = self.detail.as_ref().map_or(0, |detail| detail.len());
+        size_of::<Self>() + self.who.heap_bytes() + self.reason.len() + detail
+    }
+}
+
 /// AWS credentials as they may be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
@@ -121,19 +129,26 @@ pub struct Change {
 }
 
 impl Event {
-    /// About so many bytes are kept for it until it is written.
+    /// Bytes that are kept for it until it is a line, about.
     pub(super) fn bytes(&self) -> usize {
-        let texts = match self {
-            Self::Refused(refused) => {
-                refused.reason.len() + refused.detail.as_ref().map_or(0, |detail| detail.len())
-            }
+        let owned = match self {
+            Self::Login(login) => size_of::<Login>() + login.who.heap_bytes() + login.application_name.len(),
+            Self::Logout(left) => left.bytes(),
+            Self::Refused(refused) => refused.bytes(),
+            Self::ServerLogin { server, .. } => size_of::<ServerFacts>() + server.tls.len(),
             Self::ServerRefused { reason, .. } => reason.len(),
-            Self::Console { command, .. } => command.len(),
+            Self::Credentials(told) => {
+                let error = told.error.as_ref().map_or(0, |error| error.len());
+                size_of::<Credentials>() + told.source.len() + told.principal.len() + error
+            }
+            Self::Console { who, command, error } => {
+                let error = error.as_ref().map_or(0, |error| error.len());
+                size_of::<Who>() + who.heap_bytes() + command.len() + error
+            }
             Self::Config(changes) => changes.iter().map(Change::bytes).sum(),
-            _ => 0,
+            Self::Cancel { .. } | Self::Stop => 0,
         };
-        // A client's names, its principal and claims are shared with others, or of a bounded length.
-        512 + texts
+        size_of::<(Micros, Self)>() + owned
     }
 }
 

@@ -17,7 +17,7 @@ mod ring;
 mod shared;
 mod writer;
 
-pub use audit::{Audit, AuditOrder};
+pub use audit::{Audit, AuditOrder, Room};
 pub use event::{Change, Credentials, Event, Login, RefusedLogin};
 pub(crate) use json::Object;
 pub use line::Statements;

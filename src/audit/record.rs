@@ -20,6 +20,50 @@ pub enum Record {
     ServerClosed(Box<ServerClosed>),
 }
 
+impl Record {
+    /// Bytes that it owns on the heap, about: what it shares with others counts as if it were its own, since
+    /// it may be the last to hold it.
+    #[inline]
+    pub(super) fn heap_bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Transaction(Transaction { context: None, .. }) => 0,
+            Self::Transaction(Transaction { context: Some(pairs), .. }) => pairs_bytes(pairs),
+            Self::Statement(sent) => size_of::<Statement>() + sent.name.len() + sent.text.len(),
+            Self::Logout(left) => left.bytes(),
+            Self::ServerClosed(ended) => {
+                size_of::<ServerClosed>() + ended.reason.len() + ended.server.tls.len()
+            }
+        };
+        bytes as u64
+    }
+
+    /// The same with its slot.
+    pub(super) fn bytes(&self) -> u64 {
+        size_of::<Self>() as u64 + self.heap_bytes()
+    }
+}
+
+impl Logout {
+    /// Bytes that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.who.heap_bytes() + self.reason.len()
+    }
+}
+
+impl Who {
+    /// Bytes that it owns on the heap, about.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let of_principal = self.proof.principal.as_ref().map_or(0, |principal| {
+            principal.name.len() + principal.issuer.len() + pairs_bytes(&principal.claims)
+        });
+        self.database.len() + self.user.len() + self.tls.len() + of_principal
+    }
+}
+
+fn pairs_bytes(pairs: &[(Box<str>, Box<str>)]) -> usize {
+    size_of_val(pairs) + pairs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
+}
+
 /// How a transaction stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

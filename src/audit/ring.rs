@@ -2,13 +2,14 @@
 //!
 //! A worker owns the [`Tap`], the writer the [`Drain`]. Putting a record in is a move into memory that is
 //! there already: no lock, no system call, no wait. The ring is the crate `rtrb`'s. Invariants: records of
-//! one worker come out in order; what a full ring does not take is, by `audit_overflow`, either counted, or
-//! kept by the worker until there is room (what is under way may still leave records; nothing new may begin,
-//! [`Tap::is_full`]), so that with `block` none is ever lost.
+//! one worker come out in order; its slots and what the records in them own on the heap stay within its
+//! [`Size`], one record at the least; what a full ring does not take is, by `audit_overflow`, either counted,
+//! or kept by the worker until there is room, up to `limits::AUDIT_UNDER_WAY_BYTES_MAX`: what is under way
+//! may still end, nothing new may begin ([`Tap::is_full`]).
 
 use super::record::Record;
-use crate::base::WorkerId;
 use crate::base::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::base::{WorkerId, limits};
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,12 +25,34 @@ pub enum Overflow {
     Block,
 }
 
+/// Slots that a worker holds on to for records that it has to keep.
+const KEPT_SLOTS: usize = 64;
+
 /// What both ends of a ring see.
 #[derive(Debug, Default)]
 struct Shared {
     dropped: AtomicU64,
+    /// Bytes on the heap of the records in the ring. Only the worker reads it.
+    heap_bytes: AtomicU64,
     /// The worker keeps records that the ring had no room for.
     is_waiting: AtomicBool,
+}
+
+/// What a ring has room for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    /// Slots: memory that the ring has from the start.
+    records: usize,
+    /// Bytes that records own beside their slots, together.
+    heap_bytes: u64,
+}
+
+impl Size {
+    /// So many bytes: half of them slots, half of them what records own on the heap.
+    pub(super) fn of(bytes: usize) -> Self {
+        let records = (bytes / 2 / size_of::<Record>()).max(limits::AUDIT_RING_RECORDS_MIN);
+        Self { records, heap_bytes: (bytes / 2) as u64 }
+    }
 }
 
 /// Wakes the writer.
@@ -42,12 +65,14 @@ pub struct Tap {
     takes_statements: bool,
     /// Records that the ring had no room for, in order: what was under way when it became full.
     kept: VecDeque<Record>,
+    /// Bytes of them, slots included.
+    kept_bytes: u64,
     shared: Arc<Shared>,
     wake: Wake,
-    /// Records put in since the writer was last woken.
+    size: Size,
+    /// Records put in since the writer was last woken, and their bytes on the heap.
     unwoken: usize,
-    /// So many of them wake it.
-    wake_after: usize,
+    unwoken_bytes: u64,
 }
 
 impl fmt::Debug for Tap {
@@ -64,25 +89,27 @@ pub(super) struct Drain {
     pub(super) worker: WorkerId,
 }
 
-/// A ring for so many records of a worker.
+/// A ring for the records of a worker.
 pub(super) fn ring(
     worker: WorkerId,
-    records: usize,
+    size: Size,
     overflow: Overflow,
     takes_statements: bool,
     wake: Wake,
 ) -> (Tap, Drain) {
-    let (producer, consumer) = RingBuffer::new(records);
+    let (producer, consumer) = RingBuffer::new(size.records);
     let shared = Arc::new(Shared::default());
     let tap = Tap {
         producer,
         overflow,
         takes_statements,
         kept: VecDeque::new(),
+        kept_bytes: 0,
         shared: Arc::clone(&shared),
         wake,
+        size,
         unwoken: 0,
-        wake_after: (records / 4).max(1),
+        unwoken_bytes: 0,
     };
     (tap, Drain { consumer, shared, worker })
 }
@@ -93,47 +120,70 @@ impl Tap {
         if !self.kept.is_empty() {
             self.make_room();
         }
-        if self.kept.is_empty() {
-            match self.producer.push(record) {
-                Ok(()) => self.count(),
-                Err(PushError::Full(record)) => self.overflow(record),
-            }
-        } else {
+        let rest = if self.kept.is_empty() { self.push(record) } else { Some(record) };
+        if let Some(record) = rest {
             self.overflow(record);
         }
     }
 
-    fn count(&mut self) {
+    /// Puts a record into the ring; gives it back where there is no room.
+    fn push(&mut self, record: Record) -> Option<Record> {
+        let bytes = record.heap_bytes();
+        if bytes > 0 {
+            let waiting = self.shared.heap_bytes.load(Ordering::Relaxed);
+            if waiting > 0 && waiting + bytes > self.size.heap_bytes {
+                return Some(record);
+            }
+        }
+        if let Err(PushError::Full(record)) = self.producer.push(record) {
+            return Some(record);
+        }
+        if bytes > 0 {
+            // The writer may have taken it already, and wrapped the count; it is right again now.
+            self.shared.heap_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        self.count(bytes);
+        None
+    }
+
+    /// Wakes the writer by a quarter of what the ring has room for.
+    fn count(&mut self, bytes: u64) {
         self.unwoken += 1;
-        if self.unwoken >= self.wake_after {
-            self.unwoken = 0;
+        self.unwoken_bytes += bytes;
+        let is_due = self.unwoken >= self.size.records / 4 || self.unwoken_bytes > self.size.heap_bytes / 4;
+        if is_due {
+            (self.unwoken, self.unwoken_bytes) = (0, 0);
             (self.wake)();
         }
     }
 
     #[cold]
     fn overflow(&mut self, record: Record) {
-        match self.overflow {
-            Overflow::Drop => {
-                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-            Overflow::Block => {
-                self.kept.push_back(record);
-                self.shared.is_waiting.store(true, Ordering::Release);
-                (self.wake)();
-            }
+        let bytes = record.bytes();
+        let is_kept =
+            self.overflow == Overflow::Block && self.kept_bytes + bytes <= limits::AUDIT_UNDER_WAY_BYTES_MAX;
+        if !is_kept {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
         }
+        self.kept_bytes += bytes;
+        self.kept.push_back(record);
+        self.shared.is_waiting.store(true, Ordering::Release);
+        (self.wake)();
     }
 
     /// Moves what was kept into the ring, as far as it goes.
     fn make_room(&mut self) {
         while let Some(record) = self.kept.pop_front() {
-            if let Err(PushError::Full(record)) = self.producer.push(record) {
+            let bytes = record.bytes();
+            if let Some(record) = self.push(record) {
                 self.kept.push_front(record);
                 self.shared.is_waiting.store(true, Ordering::Release);
                 return;
             }
+            self.kept_bytes -= bytes;
         }
+        self.kept.shrink_to(KEPT_SLOTS);
     }
 
     /// Whether nothing new may begin: what is under way has left more records than there is room for. Never
@@ -149,6 +199,7 @@ impl Tap {
     /// Goes on with what `before`, whose place it takes, has kept.
     pub fn take_over(&mut self, mut before: Self) {
         before.make_room();
+        self.kept_bytes += std::mem::take(&mut before.kept_bytes);
         self.kept.append(&mut before.kept);
     }
 
@@ -169,7 +220,12 @@ impl Drop for Tap {
 impl Drain {
     /// The next record.
     pub(super) fn take(&mut self) -> Option<Record> {
-        self.consumer.pop().ok()
+        let record = self.consumer.pop().ok()?;
+        let bytes = record.heap_bytes();
+        if bytes > 0 {
+            self.shared.heap_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        Some(record)
     }
 
     /// Records dropped since the last call.
@@ -189,117 +245,4 @@ impl Drain {
 }
 
 #[cfg(all(test, not(feature = "model")))]
-mod tests {
-    use super::super::record::{Statement, StatementKind};
-    use super::*;
-    use crate::base::Micros;
-    use proptest::prelude::*;
-    use std::sync::atomic::AtomicUsize;
-
-    fn numbered(number: u64) -> Record {
-        let nothing: Box<[u8]> = Box::default();
-        Record::Statement(Box::new(Statement {
-            session: number,
-            transaction: 1,
-            kind: StatementKind::Query,
-            name: nothing.clone(),
-            text: nothing,
-            is_cut: false,
-            at: Micros(0),
-        }))
-    }
-
-    fn number(record: &Record) -> u64 {
-        let Record::Statement(statement) = record else { panic!("only statements are put in") };
-        statement.session
-    }
-
-    fn take_all(drain: &mut Drain) -> Vec<u64> {
-        std::iter::from_fn(|| drain.take()).map(|record| number(&record)).collect()
-    }
-
-    fn made(records: usize, overflow: Overflow) -> (Tap, Drain, Arc<AtomicUsize>) {
-        let wakes = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&wakes);
-        let wake: Wake = Arc::new(move || {
-            counted.fetch_add(1, Ordering::Relaxed);
-        });
-        let (tap, drain) = ring(WorkerId(0), records, overflow, false, wake);
-        (tap, drain, wakes)
-    }
-
-    #[test]
-    fn what_a_full_ring_drops_is_counted() {
-        let (mut tap, mut drain, _) = made(4, Overflow::Drop);
-        (0..10).for_each(|n| tap.put(numbered(n)));
-        assert!(!tap.is_full());
-        assert_eq!((drain.take_dropped(), drain.take_dropped()), (6, 0));
-        assert_eq!(take_all(&mut drain), [0, 1, 2, 3]);
-    }
-
-    #[test]
-    fn what_a_full_ring_cannot_take_is_kept_in_order_and_the_worker_is_told_of_room() {
-        let (mut tap, mut drain, _) = made(4, Overflow::Block);
-        (0..10).for_each(|n| tap.put(numbered(n)));
-        assert!(tap.is_full() && drain.is_waited_for() && !drain.is_waited_for());
-        assert_eq!(take_all(&mut drain), [0, 1, 2, 3]);
-        assert!(tap.is_full(), "two more are kept than there is room for");
-        tap.put(numbered(10));
-        assert_eq!(take_all(&mut drain), [4, 5, 6, 7]);
-        assert!(!tap.is_full());
-        tap.put(numbered(11));
-        assert_eq!(take_all(&mut drain), [8, 9, 10, 11]);
-        assert_eq!(drain.take_dropped(), 0);
-    }
-
-    #[test]
-    fn a_tap_that_is_dropped_leaves_what_fits_and_counts_the_rest() {
-        let (mut tap, mut drain, _) = made(2, Overflow::Block);
-        (0..5).for_each(|n| tap.put(numbered(n)));
-        assert_eq!(number(&drain.take().unwrap()), 0);
-        drop(tap);
-        assert!(!drain.is_over());
-        assert_eq!((take_all(&mut drain), drain.take_dropped()), (vec![1, 2], 2));
-        assert!(drain.is_over());
-    }
-
-    #[test]
-    fn the_writer_is_woken_by_a_quarter_of_a_ring() {
-        let (mut tap, mut drain, wakes) = made(64, Overflow::Drop);
-        for n in 0..64 {
-            tap.put(numbered(n));
-            drain.take();
-        }
-        assert_eq!(wakes.load(Ordering::Relaxed), 4);
-    }
-
-    proptest! {
-        /// Whatever the order of puts and takes: with `block` all come, in order; with `drop` those that come
-        /// are in order, and with those counted they are all.
-        #[test]
-        fn none_is_lost_without_being_counted(
-            size in 1_usize..8, blocks in any::<bool>(), steps in prop::collection::vec(any::<bool>(), 0..200)
-        ) {
-            let overflow = if blocks { Overflow::Block } else { Overflow::Drop };
-            let (mut tap, mut drain, _) = made(size, overflow);
-            let (mut put, mut taken) = (0, Vec::new());
-            for is_put in steps {
-                if is_put {
-                    tap.put(numbered(put));
-                    put += 1;
-                } else {
-                    taken.extend(drain.take().as_ref().map(number));
-                }
-            }
-            while !tap.kept.is_empty() {
-                taken.extend(take_all(&mut drain));
-                tap.is_full();
-            }
-            taken.extend(take_all(&mut drain));
-            prop_assert!(taken.is_sorted() && !taken.windows(2).any(|pair| pair[0] == pair[1]));
-            let dropped = drain.take_dropped();
-            prop_assert_eq!(taken.len() as u64 + dropped, put);
-            prop_assert!(!blocks || dropped == 0);
-        }
-    }
-}
+mod tests;

@@ -55,6 +55,8 @@ pub(super) struct Shared {
     /// Bytes of events that wait, and how many may.
     pub(super) bytes: AtomicUsize,
     pub(super) bytes_max: AtomicUsize,
+    /// Bytes that are set aside for what has begun.
+    reserved: AtomicUsize,
     /// Events that found no room and that the writer has not counted yet.
     pub(super) dropped_events: AtomicU64,
     pub(super) lines: AtomicU64,
@@ -75,6 +77,7 @@ impl Shared {
             inbox: Mutex::default(),
             bytes: AtomicUsize::new(0),
             bytes_max: AtomicUsize::new(0),
+            reserved: AtomicUsize::new(0),
             dropped_events: AtomicU64::new(0),
             lines: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -90,9 +93,33 @@ impl Shared {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether so many bytes more are too many.
-    pub(super) fn is_over(&self, bytes: usize) -> bool {
-        self.bytes.load(Ordering::Relaxed) + bytes > self.bytes_max.load(Ordering::Relaxed)
+    /// Sets room aside for the events of something that begins; false where there is none.
+    pub(super) fn reserve(&self, bytes: usize) -> bool {
+        let waiting = self.bytes.load(Ordering::Relaxed);
+        let bytes_max = self.bytes_max.load(Ordering::Relaxed);
+        let take = |reserved: usize| {
+            let is_first = waiting == 0 && reserved == 0;
+            (is_first || waiting + reserved + bytes <= bytes_max).then_some(reserved + bytes)
+        };
+        self.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// What was set aside is free again.
+    pub(super) fn release(&self, bytes: usize) {
+        self.reserved.fetch_sub(bytes, Ordering::Relaxed);
+        self.room.notify_waiters();
+    }
+
+    /// Takes room for so many bytes; false where there is none. With `block` there is as much again for what
+    /// is under way, and for what nobody can hold up.
+    pub(super) fn take_room(&self, bytes: usize) -> bool {
+        let queue_bytes = self.bytes_max.load(Ordering::Relaxed);
+        let bytes_max = if self.blocks.load(Ordering::Relaxed) { 2 * queue_bytes } else { queue_bytes };
+        let take = |waiting: usize| {
+            let with_it = waiting.saturating_add(bytes);
+            (waiting == 0 || with_it <= bytes_max).then_some(with_it)
+        };
+        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     pub(super) fn wake(&self) {
@@ -119,20 +146,15 @@ impl Shared {
         (self.clock)()
     }
 
+    /// What was left since the last call. Its events count as waiting until [`Shared::event_is_line`].
     pub(super) fn take_inbox(&self) -> Inbox {
-        let mut inbox = self.inbox();
-        let taken = std::mem::take(&mut *inbox);
-        let bytes = |mail: &Mail| match mail {
-            Mail::Event(_, event) => event.bytes(),
-            Mail::Order(_) => 0,
-        };
-        let bytes: usize = taken.mail.iter().map(bytes).sum();
+        std::mem::take(&mut *self.inbox())
+    }
+
+    /// An event of so many bytes waits no more.
+    pub(super) fn event_is_line(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        drop(inbox);
-        if bytes > 0 {
-            self.room.notify_waiters();
-        }
-        taken
+        self.room.notify_waiters();
     }
 
     pub(super) fn take_dropped(&self) -> u64 {

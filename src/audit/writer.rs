@@ -2,8 +2,9 @@
 //! them many at a time.
 //!
 //! Nobody waits for it but by `audit_overflow = block`. Invariants: each record becomes one line, in order
-//! for each worker, or is counted as dropped; a line is written whole or, where an output breaks in the
-//! middle of one, goes on where that stopped. It never syncs a file.
+//! for each worker, or is counted as dropped; lines are made only as far as a batch goes, so that where an
+//! output takes nothing records wait where they are counted; a line is written whole or, where an output
+//! breaks in the middle of one, goes on where that stopped. It never syncs a file.
 
 use super::line::Context;
 use super::output::Output;
@@ -11,6 +12,7 @@ use super::record::Record;
 use super::ring::{Drain, Overflow};
 use super::shared::{Mail, Order, Shared};
 use crate::base::{Micros, limits};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -30,23 +32,31 @@ struct Batch {
     text: String,
     /// So many bytes of it are written.
     written: usize,
-    /// Of the lines, those that tell of dropped ones are none.
+    /// How many lines it has, `dropped` lines left out: they are no records.
     lines: u64,
-    /// So many dropped lines are told of in it.
-    tells: u64,
+    /// So many dropped records its `dropped` line stands for; 0: it has none.
+    dropped_in_it: u64,
+}
+
+impl Batch {
+    fn has_room(&self) -> bool {
+        self.text.len() < limits::AUDIT_BATCH_BYTES
+    }
 }
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
     drains: Vec<Drain>,
+    /// Taken from the inbox and neither a line nor carried out yet.
+    mail: VecDeque<Mail>,
     output: Option<Output>,
     overflow: Overflow,
     context: Context,
     batch: Batch,
     /// The number of the next line.
     seq: u64,
-    /// Dropped lines that no line has told of.
-    untold: u64,
+    /// Dropped records that no `dropped` line stands for yet.
+    dropped_unwritten: u64,
     trouble: Trouble,
 }
 
@@ -55,12 +65,13 @@ impl Writer {
         Self {
             shared,
             drains: Vec::new(),
+            mail: VecDeque::new(),
             output: None,
             overflow: Overflow::Drop,
             context,
             batch: Batch::default(),
             seq: 1,
-            untold: 0,
+            dropped_unwritten: 0,
             trouble: Trouble::default(),
         }
     }
@@ -75,11 +86,14 @@ impl Writer {
                 let inbox = self.shared.take_inbox();
                 flushes.extend(inbox.flushes);
                 self.drains.extend(inbox.drains);
-                is_more = self.take_mail(inbox.mail);
+                self.mail.extend(inbox.mail);
+                is_more = self.take_mail();
                 is_more |= self.take_records();
-                is_more &= self.write();
+                if !self.write() {
+                    is_more = self.leave_stuck_output();
+                }
             }
-            if self.batch.text.is_empty() {
+            if self.batch.text.is_empty() && self.mail.is_empty() {
                 for done in flushes.drain(..) {
                     let done: SyncSender<()> = done;
                     let _ = done.try_send(()); // whoever asked may have stopped waiting
@@ -88,7 +102,17 @@ impl Writer {
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    /// Whether an order for another output had come; what the present one has not taken goes there.
+    fn leave_stuck_output(&mut self) -> bool {
+        let at = self.mail.iter().position(|mail| matches!(mail, Mail::Order(_)));
+        match at.and_then(|at| self.mail.remove(at)) {
+            Some(Mail::Order(order)) => self.switch_output(order),
+            _ => return false,
+        }
+        true
+    }
+
+    fn switch_output(&mut self, order: Order) {
         while self.take_records() && self.write() {}
         self.write();
         // What an output that is stuck has taken of a line is written again, whole, to the next.
@@ -136,19 +160,23 @@ impl Writer {
         (now, since_epoch.saturating_sub(i64::try_from(now.0).unwrap_or(i64::MAX)))
     }
 
-    /// Makes lines of events and obeys orders, in their order; whether there were any.
-    fn take_mail(&mut self, mail: Vec<Mail>) -> bool {
-        let is_any = !mail.is_empty();
+    /// Makes lines of events, as far as a batch goes, and carries orders out, in their order; whether there
+    /// was anything.
+    fn take_mail(&mut self) -> bool {
+        let is_any = !self.mail.is_empty();
         if is_any {
             self.tick();
         }
-        for mail in mail {
+        while self.batch.has_room()
+            && let Some(mail) = self.mail.pop_front()
+        {
             match mail {
                 Mail::Event(at, event) => {
                     self.context.event(&mut self.batch.text, self.seq, at, &event);
                     self.count_line();
+                    self.shared.event_is_line(event.bytes());
                 }
-                Mail::Order(order) => self.obey(order),
+                Mail::Order(order) => self.switch_output(order),
             }
         }
         is_any
@@ -162,12 +190,12 @@ impl Writer {
     /// Makes lines of what the rings hold, as far as a batch goes; whether there is more.
     fn take_records(&mut self) -> bool {
         let missing: u64 = self.drains.iter().map(Drain::take_dropped).sum();
-        self.miss(missing + self.shared.take_dropped());
-        if self.untold > 0 && self.output.is_some() && self.batch.tells == 0 {
+        self.count_dropped(missing + self.shared.take_dropped());
+        if self.dropped_unwritten > 0 && self.output.is_some() && self.batch.dropped_in_it == 0 {
             let now = self.tick();
-            self.context.dropped(&mut self.batch.text, self.seq, now, self.untold);
+            self.context.dropped(&mut self.batch.text, self.seq, now, self.dropped_unwritten);
             self.seq += 1;
-            (self.batch.tells, self.untold) = (self.untold, 0);
+            (self.batch.dropped_in_it, self.dropped_unwritten) = (self.dropped_unwritten, 0);
         }
         let mut is_more = false;
         if !self.drains.is_empty() {
@@ -175,7 +203,7 @@ impl Writer {
         }
         let mut drains = std::mem::take(&mut self.drains);
         for drain in &mut drains {
-            while self.batch.text.len() < limits::AUDIT_BATCH_BYTES
+            while self.batch.has_room()
                 && let Some(record) = drain.take()
             {
                 self.add(&record);
@@ -197,9 +225,9 @@ impl Writer {
         }
     }
 
-    fn miss(&mut self, lines: u64) {
+    fn count_dropped(&mut self, lines: u64) {
         if lines > 0 {
-            self.untold += lines;
+            self.dropped_unwritten += lines;
             self.shared.count_dropped(lines);
         }
     }
@@ -237,15 +265,15 @@ impl Writer {
     /// Counts the lines of the batch that are not written as dropped, but for one that is begun: that has to
     /// be ended some time, or the next one would not be valid.
     fn drop_batch(&mut self) {
-        let Batch { text, written, tells, .. } = &self.batch;
+        let Batch { text, written, dropped_in_it, .. } = &self.batch;
         let is_at_edge = *written == 0 || text.as_bytes()[written - 1] == b'\n';
         let rest = &text[*written..];
         let kept = if is_at_edge { 0 } else { rest.find('\n').map_or(rest.len(), |end| end + 1) };
-        let lost = rest[kept..].lines().count() as u64 - u64::from(*tells > 0 && is_at_edge);
-        self.untold += tells;
+        let lost = rest[kept..].lines().count() as u64 - u64::from(*dropped_in_it > 0 && is_at_edge);
+        self.dropped_unwritten += dropped_in_it;
         let text = rest[..kept].to_owned();
-        self.batch = Batch { lines: u64::from(!text.is_empty()), text, written: 0, tells: 0 };
-        self.miss(lost);
+        self.batch = Batch { lines: u64::from(!text.is_empty()), text, written: 0, dropped_in_it: 0 };
+        self.count_dropped(lost);
     }
 }
 

@@ -21,6 +21,7 @@ use super::clients::{Clients, Rights};
 use super::greet::{GreetRules, Greeting, LoginEnd, greet};
 use super::stream::{ClientStream, Socket};
 use super::unauthenticated::LoginSlot;
+use crate::audit::Room;
 use crate::auth::Method;
 use crate::base::{About, Address, Micros, Proof, WorkerId, limits, log_about};
 use crate::config::{AuthType, CONSOLE_DATABASE, Database, Settings, SslMode};
@@ -150,6 +151,8 @@ struct LoginAttempt {
     is_on_kept_file: bool,
     /// Whether the log hears of it; decided when there is first something to say.
     is_heard: OnceLock<bool>,
+    /// What is set aside for its record (`audit_overflow = block`).
+    audit_room: Option<Room>,
 }
 
 /// How far a login has come: what its timeout is called.
@@ -204,6 +207,7 @@ impl LoginAttempt {
             home,
             is_on_kept_file: false,
             is_heard: OnceLock::new(),
+            audit_room: None,
         }
     }
 
@@ -227,7 +231,7 @@ impl LoginAttempt {
         if &*self.database == CONSOLE_DATABASE {
             return Box::pin(self.log_in_to_console(clients, &policy, stream)).await;
         }
-        clients.plane.audit.room().await;
+        self.audit_room = clients.plane.audit.room().await;
         let database = policy.snapshot.database(&self.database);
         self.may_come_this_way(database.as_deref(), stream)?;
         self.take_forced_user(clients, &policy, database.as_deref())?;

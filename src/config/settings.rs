@@ -286,10 +286,10 @@ settings! {
         "File of audit_log=file, made with mode 0640, opened anew by a reload.";
     audit_overflow: AuditOverflow = "drop", Reload, Active,
         "What becomes of records that find no room: drop: they are counted, and a record tells how many; \
-         block: clients get no server, and none logs in, until there is room.";
+         block: clients get no server, send nothing that is recorded, and none logs in, until there is room.";
     audit_queue: Bytes = "4 MB", Reload, Active,
-        "Bytes of records that may wait to be written, those of the workers together, and as many again of \
-         logins and commands.";
+        "Bytes of records that may wait to be written, with all that they hold: those of the workers \
+         together, and as many again of logins and commands.";
     audit_statements: AuditStatements = "none", Reload, Active,
         "What records tell of statements: none: there are none of them; fingerprint: what is the same \
          whatever the literals; text: the text, too.";

@@ -2,9 +2,9 @@
 //!
 //! A transaction leaves one record, at its end; one that lasts leaves a `link` meanwhile. Never formats and
 //! never waits: [`Tap`] takes values. While the log is off each place costs one comparison. With
-//! `audit_overflow = block` and no room, nobody is lent a server and no transaction begins
-//! ([`Core::audit_is_full`]); what is under way ends as it would. A transaction that was open when the log
-//! was turned on counts from its next request.
+//! `audit_overflow = block` and no room, nobody is lent a server, no transaction begins, and where statements
+//! are recorded none is sent within one ([`Core::audit_is_full`]); all else that is under way ends as it
+//! would. A transaction that was open when the log was turned on counts from its next request.
 
 use super::conn::{Client, CloseReason, Leave, Reason, Server, Tally};
 use super::login_handoff::{ClientIdentity, ServerIdentity};
@@ -49,15 +49,24 @@ impl Core {
         }
     }
 
-    /// Holds a client that has a server and is about to begin a transaction, where it could not be recorded.
-    /// Whether it is held.
-    pub(in crate::core) fn hold_for_audit(&mut self, id: ClientId, net: &mut impl Net) -> bool {
-        let client = &self.clients[id];
-        if client.request.in_xact || client.link().is_none() || !self.audit_is_full() {
+    /// Holds a client that has a server, where what it is about to send could not be recorded: the begin of a
+    /// transaction, or within one a statement. Whether it is held. A Sync goes on, whatever stands before it.
+    pub(in crate::core) fn hold_for_audit(
+        &mut self,
+        id: ClientId,
+        frame_tag: u8,
+        net: &mut impl Net,
+    ) -> bool {
+        let Some(tap) = &mut self.audit else { return false };
+        let client = &mut self.clients[id];
+        let leaves_record = !client.request.in_xact || (tap.takes_statements() && is_statement(frame_tag));
+        if !leaves_record || client.link().is_none() || !tap.is_full() {
             return false;
         }
-        self.clients[id].hold.add(Reason::Unrecorded, Peer::Client(id), net);
-        self.held_for_audit.push(id);
+        if !client.hold.has(Reason::Unrecorded) {
+            client.hold.add(Reason::Unrecorded, Peer::Client(id), net);
+            self.held_for_audit.push(id);
+        }
         true
     }
 
@@ -177,6 +186,11 @@ impl Core {
 /// When a client's present transaction began on this server.
 fn began_at(client: &Client, server: &Server) -> Micros {
     client.request.xact_began_at.max(server.linked_at)
+}
+
+/// Whether a frame with this tag leaves a record where statements are recorded.
+fn is_statement(frame_tag: u8) -> bool {
+    matches!(frame_tag, tag::QUERY | tag::PARSE | tag::BIND | tag::FUNCTION_CALL)
 }
 
 /// The record of a client's present transaction on this server; `None` where it began before the log was on.

@@ -1,10 +1,11 @@
 //! Where lines go, and what becomes of them and of clients where they cannot go there.
 
-use crate::common::raw::Raw;
+use crate::common::raw::{self, Raw};
 use crate::common::{Pooler, page, programs, wait_until};
 use crate::lines::{audited, field, file, hold_to_schema, of, text, wait_for};
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -89,24 +90,38 @@ fn a_fifo_that_nobody_reads_holds_up_nobody_and_what_is_missing_is_told() {
     pooler.wait_for_log("the audit log is written again");
 }
 
-/// With `block`: no transaction begins that could not be told of, whoever waits goes on when there is room,
-/// and every one is told of.
-fn blocks(mode: &str) {
+/// What the busy client of [`blocks`] does.
+struct Work {
+    pool_mode: &'static str,
+    audit_statements: &'static str,
+    /// Sent once, before all else.
+    first: &'static str,
+    /// The event that each query leaves one of, and how many there are beside.
+    event: &'static str,
+    others: usize,
+}
+
+/// With `block`: nothing begins that could not be told of, whoever waits goes on when there is room, and all
+/// is told.
+fn blocks(work: &Work) {
+    const QUERIES: usize = 3_000;
     let pooler = audited()
         .with_page()
         .set("audit_queue", "4 kB")
         .set("audit_overflow", "block")
-        .set("pool_mode", mode)
+        .set("audit_statements", work.audit_statements)
+        .set("pool_mode", work.pool_mode)
         .set("workers", 1)
         .start();
     mkfifo(&pooler);
     assert_eq!(pooler.ask("set audit_file = 'fifo'").errors, Vec::<String>::new());
-    let port = pooler.port;
+    let (port, first) = (pooler.port, work.first);
     let (count, counted) = std::sync::mpsc::channel();
     let busy = std::thread::spawn(move || {
         let mut client = Raw::log_in(port, "app", "app");
-        for number in 1..=3_000_u32 {
-            assert_eq!(client.simple("select 1").rows.len(), 1);
+        client.simple(first);
+        for number in 1..=QUERIES {
+            assert_eq!(client.simple("select 1 as a_name_that_takes_its_room").rows.len(), 1);
             count.send(number).expect("is read");
         }
     });
@@ -128,20 +143,91 @@ fn blocks(mode: &str) {
     });
     busy.join().expect("every query was answered");
     let told = String::from_utf8_lossy(&read).into_owned();
-    let numbers: Vec<u32> =
-        of(&told, "transaction").iter().map(|line| field(line, "txn").parse().expect("a number")).collect();
-    assert_eq!(numbers, (1..=3_000).collect::<Vec<_>>());
+    let lines = of(&told, work.event);
+    assert_eq!(lines.len(), QUERIES + work.others);
+    if work.event == "transaction" {
+        let numbers: Vec<usize> =
+            lines.iter().map(|line| field(line, "txn").parse().expect("a number")).collect();
+        assert!(numbers.into_iter().eq(1..=QUERIES + work.others));
+    }
     assert_eq!((of(&told, "dropped").len(), dropped(&pooler)), (0, 0.0));
 }
 
 #[test]
 fn with_block_no_transaction_begins_that_could_not_be_told_of() {
-    blocks("transaction");
+    blocks(&Work {
+        pool_mode: "transaction",
+        audit_statements: "none",
+        first: "select 0",
+        event: "transaction",
+        others: 1,
+    });
 }
 
 #[test]
 fn with_block_a_session_waits_between_its_transactions() {
-    blocks("session");
+    blocks(&Work {
+        pool_mode: "session",
+        audit_statements: "none",
+        first: "select 0",
+        event: "transaction",
+        others: 1,
+    });
+}
+
+#[test]
+fn with_block_a_transaction_waits_between_its_statements_where_those_are_told() {
+    blocks(&Work {
+        pool_mode: "transaction",
+        audit_statements: "text",
+        first: "begin",
+        event: "statement",
+        others: 1,
+    });
+}
+
+/// Whether nothing has come from there, not even an end.
+fn is_silent(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a socket");
+    let looked = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).expect("a socket");
+    looked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+#[test]
+fn with_block_cancels_and_early_refusals_wait_and_are_told_when_there_is_room() {
+    let pooler = audited().with_page().set("audit_queue", "64 kB").set("audit_overflow", "block").start();
+    mkfifo(&pooler);
+    let mut console = pooler.console();
+    assert_eq!(console.simple("set audit_file = 'fifo'").errors, Vec::<String>::new());
+    wait_until("there is no room", || {
+        (0..10).for_each(|_| drop(console.simple("show version")));
+        page::value(pooler.page_port(), "pgweir_audit_waiting_bytes").is_some_and(|bytes| bytes > 64_000.0)
+    });
+    let ask = |bytes: &[u8]| {
+        let mut stream = TcpStream::connect(("127.0.0.1", pooler.port)).expect("it listens");
+        stream.write_all(bytes).expect("it reads");
+        stream
+    };
+    let nobody = raw::startup_message(196_608, &[("database", "app")]);
+    let waiting = [ask(&nobody), ask(&raw::cancel_request(&[0; 8]))];
+    for _ in 0..20 {
+        assert_eq!(console.simple("show version").rows.len(), 1, "the console needs no room");
+    }
+    assert!(waiting.iter().all(is_silent), "neither is answered that could not be told of");
+    let mut fifo =
+        File::options().read(true).write(true).open(pooler.directory().join("fifo")).expect("ours");
+    let (mut read, mut part) = (Vec::new(), vec![0; 65_536]);
+    wait_until("both are told of", || {
+        let bytes = fifo.read(&mut part).expect("there is more, or more will come");
+        read.extend_from_slice(&part[..bytes]);
+        let told = String::from_utf8_lossy(&read).into_owned();
+        ["login_refused", "cancel"].iter().all(|event| !of(&told, event).is_empty())
+    });
+    for mut stream in waiting {
+        stream.read_to_end(&mut Vec::new()).expect("it ends in order");
+    }
+    assert_eq!(dropped(&pooler), 0.0);
 }
 
 /// A program that runs the pooler with a FIFO, `stdout.fifo`, as its standard output.

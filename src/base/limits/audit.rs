@@ -11,6 +11,15 @@ pub const AUDIT_STATEMENT_BYTES_MAX: usize = 4 * 1024;
 /// Records that a worker's ring holds at least, however small `audit_queue` is: one turn's worth.
 pub const AUDIT_RING_RECORDS_MIN: usize = 64;
 
+/// Bytes of records that a worker keeps beyond its ring with `audit_overflow = block`: ends of what was under
+/// way when the output got stuck, a few hundred bytes for each of its clients and servers. Beyond that they
+/// are counted as dropped: connections that come and go for as long as an output is stuck have no other end.
+pub const AUDIT_UNDER_WAY_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Bytes that a login or a cancel request has set aside with `audit_overflow = block`: about what an event of
+/// a client without claims takes.
+pub const AUDIT_ROOM_BYTES: usize = 1024;
+
 /// Bytes of lines that the writer makes before it writes them: one system call for a burst.
 pub const AUDIT_BATCH_BYTES: usize = 64 * 1024;
 

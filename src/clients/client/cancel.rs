@@ -23,12 +23,14 @@ impl Requester {
         Self { id: attempt.id, remote: attempt.remote, arrived: attempt.arrived }
     }
 
-    /// Waits until it is known what comes of the request, and says so to the log alone.
+    /// Waits until it is known what comes of the request, and says so to the log alone. It is not carried out
+    /// before it can be recorded (`audit_overflow = block`).
     ///
     /// # Cancel safety
     /// That of [`crate::control::Plane::cancel`] and `forward_cancel`.
     pub(super) async fn cancel(self, clients: &Clients, key: ClientKey, stream: ClientStream) {
         let plane = &clients.plane;
+        let _room = plane.audit.room().await;
         let session = plane.session_of(&key);
         let mut forwarded = None;
         let end = match plane.cancel_route(&key) {

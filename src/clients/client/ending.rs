@@ -11,9 +11,10 @@ use crate::wire::Fault;
 
 impl LoginAttempt {
     /// Ends a login that has failed.
-    pub(super) async fn see_off(self, clients: &Clients, stream: ClientStream, end: LoginEnd) {
+    pub(super) async fn see_off(mut self, clients: &Clients, stream: ClientStream, end: LoginEnd) {
         // Who connects and says nothing only looks whether we are there.
         if stream.has_spoken() {
+            self.wait_for_audit_room(clients).await;
             self.log_end(clients, &end);
         }
         // Whoever is told why counts again, also where he has proven himself: nothing else

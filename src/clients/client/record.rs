@@ -61,6 +61,24 @@ impl LoginAttempt {
         });
     }
 
+    /// Waits until its refusal can be recorded (`audit_overflow = block`), for as long as a login may take:
+    /// the client is told no sooner.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) async fn wait_for_audit_room(&mut self, clients: &Clients) {
+        if self.audit_room.is_some() {
+            return;
+        }
+        let patience = clients.plane.policy.load().snapshot.settings.client_login_timeout.to_timeout();
+        let left = patience.saturating_sub(self.age(clients).to_duration());
+        self.audit_room = tokio::select! {
+            biased;
+            room = tokio::time::timeout(left, clients.plane.audit.room()) => room.unwrap_or_default(),
+            () = self.login_slot.cut_off() => None,
+        };
+    }
+
     /// A client was refused.
     pub(super) fn record_refusal(&self, clients: &Clients, reason: &str) {
         clients.plane.audit.post(|| {

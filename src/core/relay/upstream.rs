@@ -250,7 +250,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
     /// The server that the frame at hand goes to; gets one where the client has none.
     pub(in crate::core) fn need_server(&mut self, header: FrameHeader) -> Result<ServerId, Step> {
         let now = self.core.now;
-        if self.core.audit.is_some() && self.core.hold_for_audit(self.id, self.net) {
+        if self.core.audit.is_some() && self.core.hold_for_audit(self.id, header.tag, self.net) {
             self.flush();
             return Err(Step::Later);
         }

@@ -81,8 +81,8 @@ pub(super) const METRICS: &[Metric] = &[
         unit: Unit::Count,
         source: Source::ProcessCounter(|p| p.audit_records_dropped),
         show: "",
-        help: "Records of the audit log that are missing: there was no room for them (audit_overflow=drop), \
-            or the output took none.",
+        help: "Records of the audit log that are missing: there was no room for them, or the output took \
+            none.",
     },
     Metric {
         name: "pgweir_audit_waiting_bytes",
