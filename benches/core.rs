@@ -97,6 +97,7 @@ fn core(clients: u64, servers: u64, sink: &mut Sink) -> Core {
             socket_id,
             database: "db".into(),
             user: "user".into(),
+            login_user: "user".into(),
             remote: address.clone(),
             local: address.clone(),
             host: "host".into(),

@@ -2,7 +2,7 @@
 //!
 //! Values only; the writer makes lines of them. Never holds a secret: whoever makes one leaves it out.
 
-use super::record::{Logout, ServerFacts, Who};
+use super::record::{LoginCredential, Logout, ServerFacts, Who};
 use crate::base::{Address, Micros};
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub enum Event {
         generation: u32,
         /// How long it has taken.
         took: Micros,
+        /// What it was proven by, where that is told of.
+        credential: Option<Box<LoginCredential>>,
     },
     /// A login to a server has failed.
     ServerRefused {
@@ -37,6 +39,8 @@ pub enum Event {
     },
     /// AWS credentials were fetched, or were not.
     Credentials(Box<Credentials>),
+    /// A secret that others keep has another version, could not be fetched, or can be again.
+    Secret(Box<Secret>),
     /// Somebody has told the console something.
     Console {
         /// Who.
@@ -111,9 +115,26 @@ pub struct Credentials {
     pub principal: Box<str>,
     /// The end of the access key's id; empty where there is none.
     pub key: Box<str>,
+    /// How many different ones have come from there; `None`: none has.
+    pub generation: Option<u64>,
     /// Seconds since the epoch.
     pub expires_at_epoch_s: Option<u64>,
     /// Why there are none.
+    pub error: Option<Box<str>>,
+}
+
+/// A secret as it may be shown: never what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// Which, as SHOW SECRETS calls it.
+    pub name: Box<str>,
+    /// What it is for: `servers` or `clients`.
+    pub purpose: &'static str,
+    /// The version that is in use; `None`: none is known.
+    pub version: Option<Arc<str>>,
+    /// As whom it logs in to servers, where it says so.
+    pub user: Option<Arc<str>>,
+    /// Why it could not be fetched.
     pub error: Option<Box<str>>,
 }
 
@@ -135,11 +156,18 @@ impl Event {
             Self::Login(login) => size_of::<Login>() + login.who.heap_bytes() + login.application_name.len(),
             Self::Logout(left) => left.bytes(),
             Self::Refused(refused) => refused.bytes(),
-            Self::ServerLogin { server, .. } => size_of::<ServerFacts>() + server.tls.len(),
+            Self::ServerLogin { server, credential, .. } => {
+                let of_credential = credential.as_ref().map_or(0, |credential| credential.bytes());
+                size_of::<ServerFacts>() + server.tls.len() + of_credential
+            }
             Self::ServerRefused { reason, .. } => reason.len(),
             Self::Credentials(told) => {
                 let error = told.error.as_ref().map_or(0, |error| error.len());
                 size_of::<Credentials>() + told.source.len() + told.principal.len() + error
+            }
+            Self::Secret(told) => {
+                let error = told.error.as_ref().map_or(0, |error| error.len());
+                size_of::<Secret>() + told.name.len() + error
             }
             Self::Console { who, command, error } => {
                 let error = error.as_ref().map_or(0, |error| error.len());

@@ -3,10 +3,10 @@
 //! Pure. Never shows a statement's literals unless a setting asks for them. Invariant: one line each, valid
 //! JSON, whatever the names and texts in it hold.
 
-use super::event::{Credentials, Event, Login, RefusedLogin};
+use super::event::{Credentials, Event, Login, RefusedLogin, Secret};
 use super::json::Object;
 use super::record::{
-    Logout, Outcome, Record, ServerClosed, ServerFacts, Statement, Totals, Transaction, Who,
+    LoginCredential, Logout, Outcome, Record, ServerClosed, ServerFacts, Statement, Totals, Transaction, Who,
 };
 use super::redact::{fingerprint, may_hold_secrets, redact};
 use crate::base::{Address, Micros, SessionId, StartId, VERSION};
@@ -183,6 +183,7 @@ impl Context {
             Event::ServerLogin { .. } => "server_login",
             Event::ServerRefused { .. } => "server_refused",
             Event::Credentials(_) => "credentials",
+            Event::Secret(_) => "secret",
             Event::Console { .. } => "console",
             Event::Config(_) => "config",
             Event::Cancel { .. } => "cancel",
@@ -196,17 +197,21 @@ impl Context {
             Event::Login(login) => self.login(line, login),
             Event::Logout(left) => self.logout(line, left),
             Event::Refused(refused) => self.refused(line, refused),
-            Event::ServerLogin { server, authorized_until, generation, took } => {
+            Event::ServerLogin { server, authorized_until, generation, took, credential } => {
                 line.object("server", |line| server_facts(line, server));
                 line.bare("generation", generation).bare("login_us", took.0);
                 if let Some(until) = authorized_until {
                     line.plain("authorized_until", self.time(*until));
                 }
+                if let Some(credential) = credential {
+                    line.object("credential", |line| login_credential(line, credential));
+                }
             }
             Event::ServerRefused { database, user, reason } => {
                 line.text("database", database).text("user", user).text("reason", reason);
             }
-            Event::Credentials(credentials) => told_credentials(line, credentials),
+            Event::Credentials(fetched) => credentials(line, fetched),
+            Event::Secret(told) => secret(line, told),
             Event::Console { who, command, error } => {
                 self.who(line, who);
                 line.text("command", command).text_or_null("error", error.as_deref());
@@ -271,12 +276,32 @@ fn server_closed(line: &mut Object<'_>, ended: &ServerClosed) {
     line.text("reason", &ended.reason).bare("age_us", ended.age.0);
 }
 
-fn told_credentials(line: &mut Object<'_>, told: &Credentials) {
-    line.text("source", &told.source).text("principal", &told.principal).text("key", &told.key);
-    let expires = told.expires_at_epoch_s.and_then(|seconds| i64::try_from(seconds).ok());
+fn login_credential(line: &mut Object<'_>, credential: &LoginCredential) {
+    match credential {
+        LoginCredential::Aws { source, generation } => {
+            line.text("source", source).bare("generation", generation);
+        }
+        LoginCredential::Secret { name, version } => {
+            line.text("secret", name).text("version", version);
+        }
+    }
+}
+
+fn secret(line: &mut Object<'_>, told: &Secret) {
+    line.text("secret", &told.name).plain("purpose", told.purpose);
+    line.text_or_null("version", told.version.as_deref()).text_or_null("user", told.user.as_deref());
+    line.text_or_null("error", told.error.as_deref());
+}
+
+fn credentials(line: &mut Object<'_>, fetched: &Credentials) {
+    line.text("source", &fetched.source).text("principal", &fetched.principal).text("key", &fetched.key);
+    if let Some(generation) = fetched.generation {
+        line.bare("generation", generation);
+    }
+    let expires = fetched.expires_at_epoch_s.and_then(|seconds| i64::try_from(seconds).ok());
     let expires = expires.and_then(|seconds| Timestamp::from_second(seconds).ok());
     line.text_or_null("expires", expires.map(|time| time.to_string()).as_deref());
-    line.text_or_null("error", told.error.as_deref());
+    line.text_or_null("error", fetched.error.as_deref());
 }
 
 #[cfg(test)]

@@ -18,13 +18,13 @@ mod shared;
 mod writer;
 
 pub use audit::{Audit, AuditOrder, Room};
-pub use event::{Change, Credentials, Event, Login, RefusedLogin};
+pub use event::{Change, Credentials, Event, Login, RefusedLogin, Secret};
 pub(crate) use json::Object;
 pub use line::Statements;
 pub use output::{Output, Target};
 pub use record::{
-    Logout, Outcome, Pairs, Record, ServerClosed, ServerFacts, Statement, StatementKind, Totals, Transaction,
-    Who,
+    LoginCredential, Logout, Outcome, Pairs, Record, ServerClosed, ServerFacts, Statement, StatementKind,
+    Totals, Transaction, Who,
 };
 pub(crate) use redact::may_hold_secrets;
 pub use ring::{Overflow, Tap};

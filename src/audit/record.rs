@@ -43,6 +43,14 @@ impl Record {
     }
 }
 
+impl LoginCredential {
+    /// Bytes that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let (Self::Aws { source: name, .. } | Self::Secret { name, .. }) = self;
+        size_of::<Self>() + name.len()
+    }
+}
+
 impl Logout {
     /// Bytes that it takes, about.
     pub(super) fn bytes(&self) -> usize {
@@ -230,6 +238,25 @@ pub struct ServerClosed {
     pub at: Micros,
     /// How old it was.
     pub age: Micros,
+}
+
+/// What a login to a server was proven by, where lines of its own tell of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginCredential {
+    /// AWS credentials: a `credentials` line has the same source and generation.
+    Aws {
+        /// Where they come from, as SHOW IAM calls it.
+        source: Box<str>,
+        /// How many different ones have come from there in this process.
+        generation: u64,
+    },
+    /// A version of a secret: a `secret` line has the same names.
+    Secret {
+        /// Which, as SHOW SECRETS calls it.
+        name: Box<str>,
+        /// Its version.
+        version: Arc<str>,
+    },
 }
 
 /// Which server, as records name it.

@@ -114,6 +114,7 @@ mod tests {
             socket_id: id,
             database: "shop".into(),
             user: "ada".into(),
+            login_user: "ada".into(),
             remote: tcp("10.0.0.1:5432"),
             local: tcp("10.0.0.2:40000"),
             host: "db1".into(),

@@ -239,7 +239,7 @@ impl ServerIdentity {
             server: self.socket_id,
             pid: self.cancel_key.pid,
             database: self.database.clone(),
-            user: self.user.clone(),
+            user: self.login_user.clone(),
             host: self.host.clone(),
             address: self.remote.clone(),
             tls: self.tls.as_str().into(),

@@ -119,8 +119,10 @@ pub struct ServerIdentity {
     pub socket_id: u64,
     /// Database entry of its pool.
     pub database: Arc<str>,
-    /// User that it is logged in as.
+    /// User of its pool.
     pub user: Arc<str>,
+    /// User that it is logged in as: the pool's, unless a secret names another.
+    pub login_user: Arc<str>,
     /// PostgreSQL's end.
     pub remote: Address,
     /// Our end.
@@ -160,6 +162,7 @@ impl ServerIdentity {
             socket_id,
             database: "db".into(),
             user: "app".into(),
+            login_user: "app".into(),
             remote: nowhere.clone(),
             local: nowhere,
             host: "".into(),

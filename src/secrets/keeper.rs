@@ -11,6 +11,7 @@ use super::fetch::{Fetch, Stage};
 use super::key::SecretKey;
 use super::schedule::GAP;
 use super::value::{Content, Login};
+use crate::audit::Audit;
 use crate::iam::WallClock;
 use crate::tasks;
 use arc_swap::ArcSwap;
@@ -56,6 +57,8 @@ pub(super) struct Common {
     pub changed: Notify,
     /// Fetches that went well, and those that did not.
     pub fetches: [AtomicU64; 2],
+    /// Is told of versions and failures.
+    pub audit: Option<Arc<Audit>>,
 }
 
 struct Shared {
@@ -132,7 +135,7 @@ impl KeptSecret {
             rounds,
         });
         let name = key.to_string();
-        let refresher = Refresher::new(name.clone(), Arc::clone(&shared), fetch, clock);
+        let refresher = Refresher::new(&key, Arc::clone(&shared), fetch, clock);
         let task = tasks::spawn("secret", name, refresher.run()).abort_handle();
         Self { key, shared, budget: Mutex::new(Budget::new(Instant::now())), task }
     }

@@ -5,6 +5,7 @@
 use super::fetch::Fetch;
 use super::keeper::{Common, KeptSecret};
 use super::key::SecretKey;
+use crate::audit::Audit;
 use crate::iam::SystemClock;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -18,6 +19,11 @@ pub struct Secrets {
 }
 
 impl Secrets {
+    /// None yet; `audit` is told of each version, and of fetches that fail.
+    pub fn recording_to(audit: Arc<Audit>) -> Self {
+        Self { common: Arc::new(Common { audit: Some(audit), ..Common::default() }), ..Self::default() }
+    }
+
     /// The secret of `key`; the first call starts its task, which fetches by what `make` makes. Call it
     /// within a tokio runtime.
     pub fn kept(&self, key: &SecretKey, make: impl FnOnce() -> Arc<dyn Fetch>) -> Arc<KeptSecret> {

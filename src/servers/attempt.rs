@@ -19,13 +19,14 @@ use super::iam::{MakesTokens, NoToken, entry};
 use super::outcome::{AttemptError, Failure, LoginConnection, RetryDecision};
 use super::secrets;
 use super::servers::Servers;
+use crate::audit::LoginCredential;
 use crate::auth::scram;
 use crate::base::{Micros, limits, log_about};
 use crate::config::{Database, LoadBalance};
 use crate::control::{LoginEntry, LoginRow, Place, Policy, PoolEntry, ReplicationRequest, Sent, Stored};
 use crate::core::Want;
 use crate::iam::rules::BadKey;
-use crate::secrets::Version;
+use crate::secrets::{SecretKey, Version};
 use crate::tasks;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -56,16 +57,28 @@ pub(super) enum LoginProof<'a> {
     Stored,
     /// A token of this maker, and nothing else.
     Token(&'a dyn MakesTokens),
-    /// This version of a secret that others keep, and nothing else.
-    Secret(&'a Version),
+    /// This version of the secret of that name, which others keep, and nothing else.
+    Secret(&'a SecretKey, &'a Version),
 }
 
 impl LoginProof<'_> {
     /// Whom it is of, where that need not be the pool's user.
     fn user(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Secret(version) => version.login()?.user.as_ref(),
+            Self::Secret(_, version) => version.login()?.user.as_ref(),
             Self::Stored | Self::Token(_) => None,
+        }
+    }
+
+    /// What it is, as the audit log names it.
+    fn shown(&self, made: Option<&Credential>) -> Option<LoginCredential> {
+        match (self, made) {
+            (Self::Secret(key, version), _) => Some(LoginCredential::Secret {
+                name: key.to_string().into(),
+                version: Arc::clone(&version.id),
+            }),
+            (Self::Token(_), Some(Credential::Token(proof))) => proof.signed_by.clone(),
+            _ => None,
         }
     }
 }
@@ -290,6 +303,8 @@ impl Attempt {
         connection.peer = opened.remote.to_string();
         connection.row = Some(self.enter(&opened));
         let plan = self.plan(&opened, proof)?;
+        connection.user = Some(Arc::clone(&plan.user));
+        connection.credential = proof.shown(plan.credential.as_ref());
         let (handshake, first) = Handshake::start(plan);
         let (opened, handshake) = (connection.opened.insert(opened), connection.handshake.insert(handshake));
         let outcome = connect::log_in(opened, handshake, &first, &self.servers.plane.key_derivation).await;
@@ -357,7 +372,7 @@ impl Attempt {
                 let stored = self.servers.plane.stored(&self.policy, &self.entry, &self.config);
                 stored.map(Credential::Stored)
             }
-            LoginProof::Secret(version) => {
+            LoginProof::Secret(_, version) => {
                 let secret = version.login().map(|login| Arc::clone(&login.secret));
                 secret.map(|secret| Credential::Stored(Stored { secret, keys: None }))
             }

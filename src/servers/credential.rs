@@ -5,6 +5,7 @@
 //! password, to be sent over TLS only).
 
 use super::login_error::LoginError;
+use crate::audit::LoginCredential;
 use crate::auth::Secret;
 use crate::auth::scram::Credentials;
 use crate::base::Password;
@@ -43,6 +44,8 @@ pub struct TokenProof {
     pub token: Token,
     /// The clock that it was made by.
     pub clock: Arc<dyn WallClock>,
+    /// What has signed it, as the audit log names it; `None`: nothing of ours.
+    pub signed_by: Option<LoginCredential>,
 }
 
 impl fmt::Debug for TokenProof {

@@ -6,6 +6,7 @@
 use super::connect::{ConnectError, LoginFailure, Opened};
 use super::handshake::Handshake;
 use super::iam::NoToken;
+use crate::audit::LoginCredential;
 use crate::base::Micros;
 use crate::control::{LoginEntry, LoginTrouble};
 use crate::core::Authorization;
@@ -30,6 +31,10 @@ pub(in crate::servers) struct LoginConnection {
     pub begun_at: Option<Micros>,
     /// For how long its login counts.
     pub authorization: Option<Authorization>,
+    /// User that was logged in as last.
+    pub user: Option<Arc<str>>,
+    /// What that was proven by, as the audit log names it.
+    pub credential: Option<LoginCredential>,
     /// What the system or the server said as the last try by IAM failed.
     pub detail: Option<String>,
 }

@@ -39,7 +39,7 @@ impl Servers {
         Arc::new(Self {
             dns: Dns::default(),
             iam,
-            secrets: Secrets::default(),
+            secrets: Secrets::recording_to(Arc::clone(&plane.audit)),
             logins: Logins::default(),
             cancels: CancelQueues::default(),
             peers: Peers::default(),

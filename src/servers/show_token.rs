@@ -113,6 +113,6 @@ impl MakesTokens for ClientToken {
     fn token_for(&self, _user: &str) -> Result<TokenProof, NoToken> {
         let expires_at = UNIX_EPOCH + Duration::from_secs(self.signed.expires_at_epoch_s);
         let token = Token::received(self.text.expose(), SystemClock.now(), expires_at);
-        Ok(TokenProof { token, clock: Arc::new(SystemClock) })
+        Ok(TokenProof { token, clock: Arc::new(SystemClock), signed_by: None })
     }
 }

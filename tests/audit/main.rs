@@ -4,6 +4,7 @@
 //! Each line that any test here looks at is held to docs/audit.schema.json, by
 //! `tests/drivers/audit_lines.py`. The queries of docs/audit.md run as they stand there.
 
+mod changes;
 #[path = "../common/mod.rs"]
 mod common;
 mod emf;

@@ -23,7 +23,7 @@ const RANK: &[&str] = &[
 /// Rooms that import less than their rank would let them.
 const NARROW: &[(&str, &[&str])] = &[
     ("iam", &["base", "wire", "config", "auth", "identity", "stats", "tasks", "audit", "tls", "iam"]),
-    ("secrets", &["base", "config", "auth", "stats", "tasks", "iam", "secrets"]),
+    ("secrets", &["base", "config", "auth", "stats", "tasks", "audit", "iam", "secrets"]),
     // Clients' logins and logins to servers meet in `control` alone.
     (
         "servers",

@@ -153,6 +153,42 @@ fn iam_refresh_ends_the_pauses_after_failed_logins() {
     assert_eq!(refused.errors, ["ERROR 08P01: no such database: nowhere"], "{refused:?}");
 }
 
+/// What stands behind `"name":` in a line of the audit log, up to the next comma or brace.
+fn field<'a>(line: &'a str, name: &str) -> &'a str {
+    let (_, rest) = line.split_once(&format!("\"{name}\":")).unwrap_or_default();
+    rest.split([',', '}']).next().unwrap_or_default()
+}
+
+#[test]
+fn the_audit_log_tells_which_credentials_have_signed_for_a_server() {
+    let Some(rds) = Rds::start() else { return };
+    let fake = FakeAws::start();
+    fake.note_to(rds.keys());
+    let (setup, _) = pooler(&rds, &fake, "");
+    let pooler = setup.set("audit_log", "file").set("audit_file", "audit.log").start();
+    let lines = |event: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(pooler.directory().join("audit.log")).unwrap_or_default();
+        let mark = format!("\"event\":\"{event}\"");
+        text.lines().filter(|line| line.contains(&mark)).map(str::to_owned).collect()
+    };
+    assert_eq!(whoami(&pooler, "app"), "app");
+    wait_until("the login is told", || lines("server_login").len() == 1);
+    let login = lines("server_login").remove(0);
+    let (_, credential) = login.split_once("\"credential\":").expect("it is told");
+    assert_eq!(
+        ["source", "generation"].map(|name| field(credential, name)),
+        ["\"container\"", "1"],
+        "{login}"
+    );
+    let fetched = lines("credentials").remove(0);
+    assert_eq!(
+        ["source", "generation"].map(|name| field(&fetched, name)),
+        ["\"container\"", "1"],
+        "{fetched}"
+    );
+    secrets::none_in("the audit log", &[lines("server_login"), lines("credentials")].concat().join("\n"));
+}
+
 #[test]
 fn a_pooler_without_credentials_that_it_needs_is_not_ready() {
     let Some(rds) = Rds::start() else { return };

@@ -177,6 +177,7 @@ impl Rig {
             socket_id: self.plane.next_socket_id(),
             database: database.into(),
             user: user.into(),
+            login_user: user.into(),
             remote: here(),
             local: here(),
             host: "here".into(),

@@ -96,8 +96,26 @@ proptest! {
         prop_assert_eq!(&line["changes"][0]["before"], &Value::from(name.clone()));
         let credentials = Credentials {
             source: text.clone(), principal: text.clone(), key: text.clone(),
-            expires_at_epoch_s: Some(u64::MAX), error: Some(text),
+            generation: Some(1), expires_at_epoch_s: Some(u64::MAX), error: Some(text.clone()),
         };
         read(|out| context.event(out, 1, at, &Event::Credentials(Box::new(credentials))));
+        let secret = Secret {
+            name: text.clone(), purpose: "servers", version: Some(name.as_str().into()),
+            user: Some(name.as_str().into()), error: Some(text.clone()),
+        };
+        read(|out| context.event(out, 1, at, &Event::Secret(Box::new(secret))));
+        let login = Event::ServerLogin {
+            server: Box::new(ServerFacts {
+                server: 1, pid: 2, database: name.as_str().into(), user: name.as_str().into(),
+                host: name.as_str().into(), address: Address::Unix { port: 1, pid: 2, uid: 3 },
+                tls: text.clone(),
+            }),
+            authorized_until: None, generation: 0, took: at,
+            credential: Some(Box::new(LoginCredential::Secret {
+                name: text, version: name.as_str().into(),
+            })),
+        };
+        let line = read(|out| context.event(out, 1, at, &login));
+        prop_assert_eq!(&line["credential"]["version"], &Value::from(name.clone()));
     }
 }

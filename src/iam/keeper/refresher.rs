@@ -249,6 +249,7 @@ impl Keeper {
                 source: self.name.as_str().into(),
                 principal: principal.unwrap_or_default().into(),
                 key: credentials.map(Credentials::key_tail).unwrap_or_default().into(),
+                generation: credentials.map(Credentials::generation),
                 expires_at_epoch_s: expires_at.map(|since| since.as_secs()),
                 error: error.map(|error| error.to_string().into()),
             }))

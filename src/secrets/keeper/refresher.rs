@@ -4,9 +4,11 @@
 //! Fetches one at a time, each bounded in time, no two within a second. Never logs a secret.
 
 use super::{Memory, PREVIOUS_FOR, Shared, Version};
+use crate::audit::{self, Event};
 use crate::iam::WallClock;
 use crate::secrets::error::{Reason, SecretError};
 use crate::secrets::fetch::{Fetch, Fingerprint, Found, Stage};
+use crate::secrets::key::{Purpose, SecretKey};
 use crate::secrets::schedule::{GAP, LOOK, TIMEOUT, refresh_in, retry_in};
 use crate::tasks;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ enum Cause {
 /// The task of one secret.
 pub(super) struct Refresher {
     name: String,
+    purpose: Purpose,
     shared: Arc<Shared>,
     fetch: Arc<dyn Fetch>,
     clock: Arc<dyn WallClock>,
@@ -46,13 +49,24 @@ pub(super) struct Refresher {
 
 impl Refresher {
     pub(super) fn new(
-        name: String,
+        key: &SecretKey,
         shared: Arc<Shared>,
         fetch: Arc<dyn Fetch>,
         clock: Arc<dyn WallClock>,
     ) -> Self {
-        let (next_at, began_at) = (Instant::now(), None);
-        Self { name, shared, fetch, clock, next_at, began_at, failed: 0, seen: None, count: 0, told: None }
+        Self {
+            name: key.to_string(),
+            purpose: key.purpose,
+            shared,
+            fetch,
+            clock,
+            next_at: Instant::now(),
+            began_at: None,
+            failed: 0,
+            seen: None,
+            count: 0,
+            told: None,
+        }
     }
 
     /// A panic is a fetch that has failed: the next one comes at its time.
@@ -140,6 +154,9 @@ impl Refresher {
         self.tell_doubt(before.doubt.as_deref(), found.doubt.as_deref());
         let new = (!is_same).then(|| self.version(found.id, found.content));
         self.tell_kept(&before, new.as_deref());
+        if new.is_some() || before.failure.is_some() {
+            self.record(new.as_deref().or(old.as_deref()), None);
+        }
         self.told = None;
         self.shared.common.fetches[0].fetch_add(1, Ordering::Relaxed);
         self.change_memory(|memory, now| {
@@ -225,6 +242,20 @@ impl Refresher {
         }
     }
 
+    /// Has the audit log hear of the version that is in use, and of why no newer one could be asked for.
+    fn record(&self, version: Option<&Version>, error: Option<&SecretError>) {
+        let Some(audit) = &self.shared.common.audit else { return };
+        audit.post(|| {
+            Event::Secret(Box::new(audit::Secret {
+                name: self.name.as_str().into(),
+                purpose: self.purpose.name(),
+                version: version.map(|version| Arc::clone(&version.id)),
+                user: version.and_then(Version::login).and_then(|login| login.user.clone()),
+                error: error.map(|error| error.to_string().into()),
+            }))
+        });
+    }
+
     fn tell_doubt(&self, before: Option<&str>, now: Option<&str>) {
         if let Some(mode) = now.filter(|_| before != now) {
             let name = &self.name;
@@ -243,7 +274,9 @@ impl Refresher {
             tracing::debug!("secret {name}: fetching it failed again: {error}");
             return;
         }
-        if self.shared.memory.load().versions[Stage::Current as usize].is_some() {
+        let current = self.shared.memory.load().versions[Stage::Current as usize].clone();
+        self.record(current.as_deref(), Some(error));
+        if current.is_some() {
             tracing::warn!("secret {name}: fetching it failed: {error}; the last version is used; {advice}");
         } else {
             tracing::error!("secret {name}: not known: {error}; {advice}");

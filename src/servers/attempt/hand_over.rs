@@ -2,6 +2,7 @@
 //! wanted most. One for a replication client goes on in `replication.rs`.
 
 use super::{Attempt, epoch_s};
+use crate::audit::LoginCredential;
 use crate::base::{Address, WorkerId};
 use crate::control::{LoginEntry, Place, Welcome};
 use crate::core::{CancelKey, Command, Scope, ServerIdentity, ServerLogin};
@@ -18,6 +19,8 @@ pub(super) struct FinishedLogin {
     pub opened: Opened,
     /// What the server's worker is handed beside the connection.
     pub login: ServerLogin,
+    /// What it was proven by, as the audit log names it.
+    pub credential: Option<LoginCredential>,
     /// What clients are welcomed with.
     pub welcome: Welcome,
     /// What the connection is called in the log.
@@ -36,6 +39,8 @@ impl Attempt {
             row,
             begun_at,
             authorization,
+            user,
+            credential,
             ..
         } = connection
         else {
@@ -44,7 +49,7 @@ impl Attempt {
         let logged_in = handshake.finish();
         let params = self.tracked(&logged_in);
         let login = ServerLogin {
-            identity: self.identity(&opened, logged_in.key, replication),
+            identity: self.identity(&opened, logged_in.key, replication, user),
             pool: Arc::clone(&self.entry.share),
             params: params.clone(),
             generation: self.generation,
@@ -52,7 +57,7 @@ impl Attempt {
             authorization,
         };
         let welcome = Welcome { reported: logged_in.reported, params };
-        FinishedLogin { opened, login, welcome, peer, row }
+        FinishedLogin { opened, login, credential, welcome, peer, row }
     }
 
     fn identity(
@@ -60,12 +65,14 @@ impl Attempt {
         opened: &Opened,
         cancel_key: CancelKey,
         replication: Replication,
+        login_user: Option<Arc<str>>,
     ) -> Arc<ServerIdentity> {
         let share = &self.entry.share;
         Arc::new(ServerIdentity {
             socket_id: self.socket_id,
             database: Arc::clone(&share.database.name),
             user: Arc::clone(&share.user),
+            login_user: login_user.unwrap_or_else(|| Arc::clone(&share.user)),
             remote: opened.remote.clone(),
             local: opened.local.clone(),
             host: Arc::clone(&opened.host),
@@ -89,7 +96,8 @@ impl Attempt {
                 .fail(connection, Failure { sequel: RetryDecision::Nothing, ..Failure::new(reason) }, place)
                 .await;
         }
-        let FinishedLogin { opened, login, welcome, peer, row } = self.finish(connection, Replication::No);
+        let FinishedLogin { opened, login, credential, welcome, peer, row } =
+            self.finish(connection, Replication::No);
         // On its way from before its login is over: see `PoolShare::outlook`.
         let under_way = share.server_under_way();
         let place = place.into_live();
@@ -103,7 +111,7 @@ impl Attempt {
         let worker = self.worker();
         drop(row);
         let identity = Arc::clone(&login.identity);
-        self.record_login(&login);
+        self.record_login(&login, credential);
         self.servers.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
         if let Some(order) = self.left_behind(&identity) {
             self.servers.plane.worker(worker).send(Mail::Command(order, Box::new(drop)));

@@ -55,7 +55,8 @@ impl Attempt {
             let failure = Failure { sequel: RetryDecision::Nothing, ..Failure::new(reason) };
             return self.fail_replica(connection, failure, place, request).await;
         }
-        let FinishedLogin { opened, login, welcome, peer, row } = self.finish(connection, request.wish.kind);
+        let FinishedLogin { opened, login, credential, welcome, peer, row } =
+            self.finish(connection, request.wish.kind);
         let place = place.into_live();
         let Some(Acceptance { worker, client }) = request.offer(welcome).await else {
             self.log_close(&peer, CLIENT_LEFT);
@@ -68,7 +69,7 @@ impl Attempt {
             Err(error) => return self.log_close(&peer, &error.to_string()),
         };
         let identity = Arc::clone(&login.identity);
-        self.record_login(&login);
+        self.record_login(&login, credential);
         drop(row);
         let plane = &self.servers.plane;
         let pair = ReplicationPair { client, server: (channel, login) };

@@ -403,7 +403,8 @@ fn by_token_at(security: ChannelSecurity, now_s: u64) -> LoginPlan {
     let endpoint = Endpoint::new("db.abc.eu-west-1.rds.amazonaws.com", 5432, None).unwrap();
     let credentials = crate::iam::Credentials::made_of("AKID", "secret", None, None);
     let token = Token::mint(&endpoint, "bob", &credentials, At(1_000).now()).ok().unwrap();
-    let credential = Some(Credential::Token(TokenProof { token, clock: Arc::new(At(now_s)) }));
+    let credential =
+        Some(Credential::Token(TokenProof { token, clock: Arc::new(At(now_s)), signed_by: None }));
     LoginPlan { credential, security, ..plan(None) }
 }
 

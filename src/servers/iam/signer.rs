@@ -2,6 +2,7 @@
 //!
 //! Never keeps a token: each login has one made for it.
 
+use crate::audit::LoginCredential;
 use crate::iam::{CredentialState, Endpoint, MintError, Source, SourceKind, Token, WallClock};
 use crate::servers::credential::TokenProof;
 use std::sync::Arc;
@@ -37,7 +38,11 @@ impl Signer {
     pub fn mint(&self, user: &str) -> Result<TokenProof, NoToken> {
         let credentials = self.source.current().map_err(|state| self.without(state))?;
         let token = Token::mint(&self.endpoint, user, &credentials, self.wall.now())?;
-        Ok(TokenProof { token, clock: Arc::clone(&self.wall) })
+        let signed_by = LoginCredential::Aws {
+            source: self.source.key().to_string().into(),
+            generation: credentials.generation(),
+        };
+        Ok(TokenProof { token, clock: Arc::clone(&self.wall), signed_by: Some(signed_by) })
     }
 
     /// Whether there are credentials to sign with.

@@ -31,7 +31,7 @@ impl Attempt {
         let mut refused: Vec<Arc<str>> = Vec::new();
         let mut last = None;
         while let Some(choice) = secret.next(&refused) {
-            let proof = LoginProof::Secret(&choice.version);
+            let proof = LoginProof::Secret(secret.kept.key(), &choice.version);
             let outcome = self.try_hosts_in_time(connection, proof).await;
             let failure = match outcome {
                 Ok(unread) => {

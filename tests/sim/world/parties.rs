@@ -18,6 +18,7 @@ pub fn server_identity(
         socket_id,
         database: database.into(),
         user: user.into(),
+        login_user: user.into(),
         remote,
         local: nowhere(),
         host: database.into(),

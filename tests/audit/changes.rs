@@ -1,0 +1,54 @@
+//! What is told of changes of secrets.
+
+use crate::common::raw::{self, Raw};
+use crate::common::secrets::{MARK, none_in};
+use crate::common::{Pooler, postgres, programs, wait_until};
+use crate::lines::{audited, field, file, hold_to_schema, of, text, wait_for};
+
+fn secret_of(user: &str) -> String {
+    format!(r#"{{"username":"{user}","password":"{MARK}of-{user}"}}"#)
+}
+
+/// Puts another text in a file's place, whole.
+fn replace(pooler: &Pooler, name: &str, text: &str) {
+    pooler.overwrite("new", text);
+    std::fs::rename(pooler.directory().join("new"), pooler.directory().join(name)).expect("it is ours");
+}
+
+fn role(name: &str) {
+    postgres().psql("postgres", &format!("drop role if exists {name}; create role {name} login"));
+}
+
+#[test]
+fn a_login_by_a_secret_tells_its_own_user_and_version_and_the_secret_what_becomes_of_it() {
+    role("audit_first");
+    role("audit_second");
+    let pooler = audited()
+        .file("secret", &secret_of("audit_first"))
+        .database("app", "user=pooled server_auth=secret_file secret_file=secret")
+        .start();
+    pooler.client().simple("select 1");
+    let login = wait_for(&pooler, "server_login", 1).remove(0);
+    assert_eq!(field(&login, "user"), "audit_first", "as whom PostgreSQL knows it: {login}");
+    assert_eq!(field(&login, "version"), "#1", "{login}");
+    let first = of(&text(&pooler), "secret").remove(0);
+    let told = ["version", "user", "error", "purpose"].map(|name| field(&first, name));
+    assert_eq!(told, ["#1", "audit_first", "null", "servers"], "{first}");
+    assert_eq!(field(&first, "secret"), field(&login, "secret"), "they join");
+
+    replace(&pooler, "secret", "{");
+    let failed = wait_for(&pooler, "secret", 2).remove(1);
+    assert!(field(&failed, "version") == "#1" && field(&failed, "error") != "null", "{failed}");
+    replace(&pooler, "secret", &secret_of("audit_second"));
+    let second = wait_for(&pooler, "secret", 3).remove(2);
+    let told = ["version", "user", "error"].map(|name| field(&second, name));
+    assert_eq!(told, ["#2", "audit_second", "null"], "{second}");
+    assert!(pooler.ask("reconnect").errors.is_empty());
+    pooler.client().simple("select 2");
+    let closed = wait_for(&pooler, "server_close", 1).remove(0);
+    assert_eq!(field(&closed, "user"), "audit_first", "{closed}");
+    let login = wait_for(&pooler, "server_login", 2).remove(1);
+    assert_eq!((field(&login, "user"), field(&login, "version")), ("audit_second", "#2"), "{login}");
+    none_in("the audit log", &text(&pooler));
+    hold_to_schema(&file(&pooler));
+}
