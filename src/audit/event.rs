@@ -41,6 +41,15 @@ pub enum Event {
     Credentials(Box<Credentials>),
     /// A secret that others keep has another version, could not be fetched, or can be again.
     Secret(Box<Secret>),
+    /// Who is denied by `deny_principals` is another list.
+    DenyList {
+        /// Lines that say so now.
+        lines: usize,
+        /// Names and patterns that were not there before.
+        added: usize,
+        /// Those that are there no more.
+        removed: usize,
+    },
     /// Somebody has told the console something.
     Console {
         /// Who.
@@ -174,7 +183,7 @@ impl Event {
                 size_of::<Who>() + who.heap_bytes() + command.len() + error
             }
             Self::Config(changes) => changes.iter().map(Change::bytes).sum(),
-            Self::Cancel { .. } | Self::Stop => 0,
+            Self::DenyList { .. } | Self::Cancel { .. } | Self::Stop => 0,
         };
         size_of::<(Micros, Self)>() + owned
     }

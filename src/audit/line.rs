@@ -184,6 +184,7 @@ impl Context {
             Event::ServerRefused { .. } => "server_refused",
             Event::Credentials(_) => "credentials",
             Event::Secret(_) => "secret",
+            Event::DenyList { .. } => "deny_list",
             Event::Console { .. } => "console",
             Event::Config(_) => "config",
             Event::Cancel { .. } => "cancel",
@@ -212,6 +213,9 @@ impl Context {
             }
             Event::Credentials(fetched) => credentials(line, fetched),
             Event::Secret(told) => secret(line, told),
+            Event::DenyList { lines, added, removed } => {
+                line.bare("lines", lines).bare("added", added).bare("removed", removed);
+            }
             Event::Console { who, command, error } => {
                 self.who(line, who);
                 line.text("command", command).text_or_null("error", error.as_deref());

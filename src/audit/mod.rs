@@ -7,6 +7,7 @@
 
 #[expect(clippy::module_inception, reason = "the room's one value")]
 mod audit;
+mod digest;
 mod event;
 mod json;
 mod line;
@@ -18,6 +19,7 @@ mod shared;
 mod writer;
 
 pub use audit::{Audit, AuditOrder, Room};
+pub use digest::TextDigest;
 pub use event::{Change, Credentials, Event, Login, RefusedLogin, Secret};
 pub(crate) use json::Object;
 pub use line::Statements;

@@ -6,8 +6,8 @@
 use super::config_changes;
 use crate::audit::{Audit, AuditOrder, Event, Login, Overflow, Statements, Target};
 use crate::base::WorkerId;
-use crate::config::{AuditLog, AuditOverflow, AuditStatements, Choice, Settings, Snapshot};
-use crate::control::{Plane, draw_start_id};
+use crate::config::{AuditLog, AuditOverflow, AuditStatements, Choice, Settings, TABLE};
+use crate::control::{Plane, Policy, draw_start_id};
 use crate::core::{Answer, Command};
 use crate::io::Clock;
 use crate::observe::sink::{self, SYSLOG_SOCKET};
@@ -28,6 +28,13 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether both say the same of the audit log.
+fn is_same(before: &Settings, after: &Settings) -> bool {
+    let is_syslog = after.audit_log == AuditLog::Syslog;
+    let of_audit = |name: &str| name.starts_with("audit_") || (is_syslog && name.starts_with("syslog_"));
+    TABLE.iter().filter(|row| of_audit(row.name)).all(|row| row.same(before, after))
 }
 
 /// At the start, before anybody is let in.
@@ -93,8 +100,9 @@ fn order(settings: &Settings) -> Result<AuditOrder, String> {
     })
 }
 
-/// A reload, or SET: what has changed is recorded, before it is put in force here and behind it.
-pub(super) fn reload(plane: &Arc<Plane>, before: &Snapshot, after: &Snapshot) {
+/// A reload, or SET: what has changed is recorded, before it is put in force here and behind it. A reload
+/// opens the output anew; SET where it is about the audit log.
+pub(super) fn adopt(plane: &Arc<Plane>, before: &Policy, after: &Policy, is_reload: bool) {
     let changes = config_changes::between(before, after);
     let record = || {
         if !changes.is_empty() {
@@ -105,7 +113,9 @@ pub(super) fn reload(plane: &Arc<Plane>, before: &Snapshot, after: &Snapshot) {
     if was_on {
         record();
     }
-    if let Err(error) = put_in_force(plane, &after.settings) {
+    if (is_reload || !is_same(&before.snapshot.settings, &after.snapshot.settings))
+        && let Err(error) = put_in_force(plane, &after.snapshot.settings)
+    {
         tracing::error!("{error}");
     }
     if !was_on && plane.audit.is_on() {

@@ -1,18 +1,62 @@
 //! What a reload changes, for the audit log: each name with what it was and what it is, secrets left out.
 //!
-//! Pure. Settings are compared one by one; entries of databases, users and peers by name, and of those that
-//! changed it is said that they did: what they hold may be secret.
+//! Settings are compared one by one; entries of databases, users, peers and issuers by name, and of those
+//! that changed it is said that they did: what they hold may be secret. Of files that settings name it is
+//! said what their digest is, unless they may hold a secret.
 
-use crate::audit::Change;
-use crate::config::{Snapshot, TABLE};
-use std::collections::BTreeMap;
+use crate::audit::{Change, TextDigest};
+use crate::base::limits;
+use crate::config::{AuthType, Settings, Snapshot, TABLE, read_file};
+use crate::control::{FileText, Policy};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// What stands for what is not shown.
 const NOT_SHOWN: &str = "(hidden)";
 
 /// What `after` has otherwise than `before`, in the order of SHOW CONFIG, then by name.
-pub(super) fn between(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
+pub(super) fn between(before: &Policy, after: &Policy) -> Vec<Change> {
+    let mut changes = of_snapshots(&before.snapshot, &after.snapshot);
+    let names: BTreeSet<_> = before.files.keys().chain(after.files.keys()).collect();
+    let shown = |text: Option<&FileText>| {
+        text.map(|text| match text.may_hold_secret {
+            true => NOT_SHOWN.into(),
+            false => format!("sha256:{}", text.digest).into(),
+        })
+    };
+    changes.extend(names.into_iter().filter_map(|name| {
+        let (old, new) = (before.files.get(name), after.files.get(name));
+        let change =
+            || Change { name: format!("files.{name}").into(), before: shown(old), after: shown(new) };
+        (old != new).then(change)
+    }));
+    changes
+}
+
+/// What stands in the files that `settings` name and that are in use. Read before they are put in force: one
+/// that changes in between is told of by the next reload.
+pub(super) fn files(settings: &Settings) -> BTreeMap<&'static str, FileText> {
+    let is_hba = settings.auth_type == AuthType::Hba;
+    let hba = Some(&settings.auth_hba_file).filter(|_| is_hba);
+    let ident = settings.auth_ident_file.as_ref().filter(|_| is_hba);
+    let named = [
+        ("auth_claims_file", Some(&settings.auth_claims_file)),
+        ("auth_file", settings.auth_file.as_ref()),
+        ("auth_hba_file", hba),
+        ("auth_ident_file", ident),
+    ];
+    let read = |(name, file): (&'static str, Option<&Arc<str>>)| {
+        let file: &str = file?;
+        let text = read_file(file, limits::CONFIG_FILE_BYTES_MAX).ok().filter(|_| !file.is_empty())?;
+        let has_word = text.to_ascii_lowercase().windows(5).any(|word| word == b"passw");
+        let may_hold_secret = name == "auth_file" || has_word;
+        Some((name, FileText { digest: TextDigest::of(&text), may_hold_secret }))
+    };
+    named.into_iter().filter_map(read).collect()
+}
+
+fn of_snapshots(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
     let rows = TABLE.iter().filter(|row| !row.same(&before.settings, &after.settings));
     let mut changes: Vec<_> = rows
         .map(|row| {
@@ -29,16 +73,18 @@ pub(super) fn between(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
     changes.extend(entries("databases", &before.databases, &after.databases));
     changes.extend(fallback(before, after));
     changes.extend(entries("users", &before.users, &after.users));
+    changes.extend(entries("peers", &before.peers, &after.peers));
+    changes.extend(entries("issuers", &before.issuers, &after.issuers));
     changes
 }
 
 /// Entries of a section that came, went or changed.
-fn entries<T: PartialEq>(
+fn entries<K: Ord + Display, T: PartialEq>(
     section: &str,
-    before: &BTreeMap<Arc<str>, T>,
-    after: &BTreeMap<Arc<str>, T>,
+    before: &BTreeMap<K, T>,
+    after: &BTreeMap<K, T>,
 ) -> Vec<Change> {
-    let names: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
     changed.map(|name| entry(section, name, before.contains_key(name), after.contains_key(name))).collect()
 }
@@ -48,7 +94,7 @@ fn fallback(before: &Snapshot, after: &Snapshot) -> Option<Change> {
     (old != new).then(|| entry("databases", "*", old.is_some(), new.is_some()))
 }
 
-fn entry(section: &str, name: &str, was_there: bool, is_there: bool) -> Change {
+fn entry(section: &str, name: impl Display, was_there: bool, is_there: bool) -> Change {
     let shown = |is_there: bool| is_there.then(|| NOT_SHOWN.into());
     Change { name: format!("{section}.{name}").into(), before: shown(was_there), after: shown(is_there) }
 }
@@ -64,10 +110,13 @@ mod tests {
     #[test]
     fn each_name_that_changed_is_told_and_no_secret() {
         let before = "[databases]\na = host=h password=first\nb = host=h\n[users]\nada = pool_size=1\n\
+            [peers]\n1 = host=p1\n2 = host=p2\n\
             [pgbouncer]\npool_mode = session\nauth_ldap_options = ldapserver=h ldapbindpasswd=old\n";
         let after = "[databases]\na = host=h password=second\nc = host=h\n* = host=h\n\
+            [peers]\n1 = host=p1\n2 = host=p3\n\
+            [issuers]\nidp = issuer=https://idp.example.org audience=postgres\n\
             [pgbouncer]\npool_mode = transaction\nauth_ldap_options = ldapserver=h ldapbindpasswd=new\n";
-        let changes = between(&snapshot(before), &snapshot(after));
+        let changes = of_snapshots(&snapshot(before), &snapshot(after));
         let told: Vec<_> =
             changes.iter().map(|c| (&*c.name, c.before.as_deref(), c.after.as_deref())).collect();
         let hidden = Some(NOT_SHOWN);
@@ -81,8 +130,10 @@ mod tests {
                 ("databases.c", None, hidden),
                 ("databases.*", None, hidden),
                 ("users.ada", hidden, None),
+                ("peers.2", hidden, hidden),
+                ("issuers.idp", None, hidden),
             ]
         );
-        assert!(between(&snapshot(before), &snapshot(before)).is_empty());
+        assert!(of_snapshots(&snapshot(before), &snapshot(before)).is_empty());
     }
 }

@@ -3,6 +3,7 @@
 //! A file that cannot be read, or is malformed, refuses a start and a reload, as any other; where it becomes
 //! so between them, whoever was denied stays denied, and the log is told once.
 
+use crate::audit::Event;
 use crate::base::limits;
 use crate::config::{FileStamp, Settings, read_file};
 use crate::control::Plane;
@@ -79,13 +80,23 @@ pub(super) async fn watch(plane: Arc<Plane>) {
     }
 }
 
+/// Denies those of `list` from now on, and has the audit log hear of it if they are others.
+pub(super) fn adopt(plane: &Plane, list: DenyList) {
+    let before = plane.deny_list();
+    if !before.is_same(&list) {
+        let (added, removed) = before.changes_to(&list);
+        plane.audit.post(|| Event::DenyList { lines: list.count(), added, removed });
+    }
+    plane.set_deny_list(list);
+}
+
 /// Denies those of `list`, if it is another one than that in force.
 async fn put_in_force(plane: &Arc<Plane>, list: DenyList) {
     if plane.deny_list().is_same(&list) {
         return;
     }
     let lines = list.count();
-    plane.set_deny_list(list);
+    adopt(plane, list);
     let ended = plane.judge_sessions().await;
     tracing::info!("deny_principals has changed: {lines} lines, {ended} sessions end");
 }

@@ -2,12 +2,11 @@
 //! task, one thing at a time.
 
 use super::signals::{SignalAction, Signals};
-use super::{audit, policy, systemd};
+use super::{audit, denials, policy, systemd};
 use crate::base::limits::JANITOR_PERIOD_MS;
 use crate::config::{Choice, LogFormat, Settings};
 use crate::console::{Console, ProcessOrder, Standing};
 use crate::control::{Phase, Plane};
-use crate::identity::DenyList;
 use crate::observe::log::Log;
 use crate::observe::sink::{self, Destinations, Format, Stderr, SyslogSettings};
 use crate::servers::Servers;
@@ -201,7 +200,7 @@ impl Process {
                     tracing::warn!("{warning}");
                 }
                 loaded.problems.iter().for_each(|error| tracing::error!("{error}"));
-                self.put_in_force(loaded.policy, loaded.denials);
+                self.put_in_force(loaded, true);
                 Ok(())
             }
             Err(errors) => {
@@ -224,25 +223,26 @@ impl Process {
         let (loaded, tls_problem) = made.unwrap_or_else(|| Err(READING_FAILED.to_owned()))?;
         loaded.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         loaded.problems.iter().for_each(|error| tracing::error!("{error}"));
-        self.put_in_force(loaded.policy, loaded.denials);
+        self.put_in_force(loaded, false);
         Ok(tls_problem.map(|error| {
             tracing::error!("{error}");
             "TLS settings could not be applied, still using old configuration".to_owned()
         }))
     }
 
-    fn put_in_force(&self, policy: crate::control::Policy, denials: Option<DenyList>) {
+    fn put_in_force(&self, loaded: policy::Loaded, is_reload: bool) {
+        let policy::Loaded { policy, denials: denied, .. } = loaded;
         let settings = &policy.snapshot.settings;
         self.log.set_verbosity(verbosity(settings));
         if let Err(error) = self.log.redirect(destinations(settings, self.stderr)) {
             tracing::error!("could not open the log file {}: {error}", &*settings.logfile);
         }
         let plane = Arc::clone(&self.servers.plane);
-        let (before, after) = (plane.policy.load_full(), Arc::clone(&policy.snapshot));
+        let before = plane.policy.load_full();
         self.servers.adopt(policy);
-        audit::reload(&plane, &before.snapshot, &after);
-        if let Some(denials) = denials {
-            plane.set_deny_list(denials);
+        audit::adopt(&plane, &before, &plane.policy.load_full(), is_reload);
+        if let Some(denied) = denied {
+            denials::adopt(&plane, denied);
         }
         tasks::spawn("judging sessions", "process", judge(plane));
         let clients = &self.console.status.clients;

@@ -3,6 +3,7 @@
 //! Used at the start, by a reload, by SET and by `--check`. Never changes anything that runs.
 
 use super::audit;
+use super::config_changes;
 use super::denials;
 use super::rules::{self, Rules};
 use super::tokens;
@@ -109,6 +110,7 @@ fn lines(errors: &ConfigErrors) -> Vec<String> {
 /// Everything that is wrong with logins by IAM, with TLS and with hba and ident files; on a reload also what
 /// is wrong with `auth_file`.
 fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Loaded, Vec<String>> {
+    let files = config_changes::files(&snapshot.settings);
     let of_iam = look_at_iam(&mut snapshot);
     let of_audit = audit::check(&snapshot.settings).map_err(|error| vec![error]);
     let users = read_users(&snapshot, before).map_err(|error| vec![error]);
@@ -140,7 +142,7 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     let (snapshot, users, hba) = (Arc::new(snapshot), Arc::new(users), Arc::new(hba));
     let mut doubts = texts(&doubts);
     doubts.extend(left_out(client_tls.as_ref(), &server_tls, &ldap.tls.left_out));
-    let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls };
+    let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls, files };
     Ok(Loaded { policy, problems, doubts, denials: Some(denials) })
 }
 
@@ -156,6 +158,7 @@ pub(super) fn with_setting(
 ) -> Result<(Loaded, Option<String>), String> {
     let mut snapshot = before.snapshot.with_setting(key, value).map_err(|error| error.to_string())?;
     audit::check(&snapshot.settings)?;
+    let files = config_changes::files(&snapshot.settings);
     if is_of_iam(key) {
         look_at_iam(&mut snapshot).map_err(|errors| errors.join("; "))?;
     }
@@ -198,7 +201,7 @@ pub(super) fn with_setting(
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
     let snapshot = Arc::new(snapshot);
-    let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls };
+    let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls, files };
     Ok((Loaded { policy, problems, doubts, denials }, why))
 }
 
@@ -320,6 +323,7 @@ mod tests {
     use crate::tls::authorities::tests::Party;
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
+    use std::collections::BTreeMap;
 
     fn refused(databases: &str, settings: &str) -> String {
         let text = format!("[databases]\n{databases}\n[pgbouncer]\n{settings}\n");
@@ -427,6 +431,7 @@ mod tests {
             callers: None,
             client_tls: None,
             server_tls: ServersTls::disabled(),
+            files: BTreeMap::new(),
         };
         let warnings = |key, value| with_setting(&before, key, value).unwrap().0.warnings();
         let told = warnings("pool_mode", "session");

@@ -66,7 +66,7 @@ pub use peer_request::PeerRequest;
 pub use places::{Place, Places};
 pub(crate) use plane::draw_start_id;
 pub use plane::{Phase, Plane, WorkerSet};
-pub use policy::{CallerPolicy, Ldap, Policy};
+pub use policy::{CallerPolicy, FileText, Ldap, Policy};
 pub(crate) use policy::{ClientTls, tcp_options};
 pub use pool_entry::CountedClient;
 pub(crate) use pool_entry::PoolEntry;

@@ -3,6 +3,7 @@
 //! A value: replaced whole by a reload, never changed.
 
 use super::tokens::Tokens;
+use crate::audit::TextDigest;
 use crate::auth::UserList;
 use crate::auth::hba::Hba;
 use crate::auth::ldap::LdapOptions;
@@ -12,6 +13,7 @@ use crate::io::options::TcpOptions;
 use crate::tls::ServersTls;
 use crate::tls::client::Acceptor;
 use crate::tls::ldap::LdapTls;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// TLS towards clients as it is in force: the settings may be ahead of it, after a SET
@@ -60,6 +62,17 @@ pub struct Policy {
     pub client_tls: Option<ClientTls>,
     /// What TLS handshakes with servers need.
     pub server_tls: ServersTls,
+    /// What stood in the files that settings name, by setting; a file that could not be read is not there.
+    pub files: BTreeMap<&'static str, FileText>,
+}
+
+/// What stood in a file, for the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileText {
+    /// Its digest.
+    pub digest: TextDigest,
+    /// It may hold a secret: then not even that is shown, since who knows the rest could guess by it.
+    pub may_hold_secret: bool,
 }
 
 impl Policy {
@@ -74,6 +87,7 @@ impl Policy {
             callers: None,
             client_tls: None,
             server_tls: ServersTls::disabled(),
+            files: BTreeMap::new(),
         }
     }
 }

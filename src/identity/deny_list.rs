@@ -114,6 +114,23 @@ impl DenyList {
         self.lines
     }
 
+    /// How many names and patterns `after` has that this one has not, and the other way round.
+    pub fn changes_to(&self, after: &Self) -> (usize, usize) {
+        (after.lacking_in(self), self.lacking_in(after))
+    }
+
+    fn lacking_in(&self, other: &Self) -> usize {
+        let lacking = self.of.iter().map(|(whose, names)| {
+            let theirs = other.of.get(whose);
+            let has_name = |name: &str| theirs.is_some_and(|theirs| theirs.exact.contains(name));
+            let has_pattern =
+                |pattern: &String| theirs.is_some_and(|theirs| theirs.patterns.patterns().contains(pattern));
+            names.exact.iter().filter(|name| !has_name(name)).count()
+                + names.patterns.patterns().iter().filter(|pattern| !has_pattern(pattern)).count()
+        });
+        lacking.sum()
+    }
+
     /// Whether both were read from the same text.
     pub fn is_same(&self, other: &Self) -> bool {
         (self.digest, self.lines) == (other.digest, other.lines)
@@ -201,6 +218,14 @@ mod tests {
     fn wrong(text: &str) -> String {
         let errors = DenyList::parse(text.as_bytes(), "deny").expect_err("refused");
         errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn what_came_and_what_went_is_counted() {
+        let before = list("alice\nidp bob\n/ops-.*\n");
+        let after = list("# moved\nidp bob\nbob\n/ops-.*\n/dev-.*\n");
+        assert_eq!((before.changes_to(&after), after.changes_to(&before)), ((2, 1), (1, 2)));
+        assert_eq!(DenyList::default().changes_to(&before), (3, 0));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! What is told of changes of secrets.
+//! What is told of changes: of secrets, of what a reload reads, of who is denied.
 
 use crate::common::raw::{self, Raw};
 use crate::common::secrets::{MARK, none_in};
 use crate::common::{Pooler, postgres, programs, wait_until};
 use crate::lines::{audited, field, file, hold_to_schema, of, text, wait_for};
+use std::process::Command;
 
 fn secret_of(user: &str) -> String {
     format!(r#"{{"username":"{user}","password":"{MARK}of-{user}"}}"#)
@@ -50,5 +51,56 @@ fn a_login_by_a_secret_tells_its_own_user_and_version_and_the_secret_what_become
     let login = wait_for(&pooler, "server_login", 2).remove(1);
     assert_eq!((field(&login, "user"), field(&login, "version")), ("audit_second", "#2"), "{login}");
     none_in("the audit log", &text(&pooler));
+    hold_to_schema(&file(&pooler));
+}
+
+fn sha256(pooler: &Pooler, name: &str) -> String {
+    let told = programs::run(Command::new("sha256sum").arg(pooler.directory().join(name)));
+    format!("sha256:{}", told.split(' ').next().expect("a digest"))
+}
+
+#[test]
+fn a_reload_tells_which_issuers_peers_and_files_are_others() {
+    let hba = "local all all trust\nhost all all all trust\n";
+    let mut pooler = audited().set("auth_type", "hba").set("auth_hba_file", "hba").file("hba", hba).start();
+    let before = sha256(&pooler, "hba");
+    pooler.rewrite(|setup| {
+        setup
+            .issuer("staff", "issuer=https://login.example.org audience=postgres")
+            .peer(7, "host=127.0.0.1 port=1")
+            .user("eve", &format!("{MARK}of-eve"))
+    });
+    replace(&pooler, "hba", &format!("{hba}# reviewed\n"));
+    pooler.signal("HUP");
+    let told = wait_for(&pooler, "config", 1).remove(0);
+    for name in ["issuers.staff", "peers.7"] {
+        let change = format!("{{\"name\":\"{name}\",\"before\":null,\"after\":\"(hidden)\"}}");
+        assert!(told.contains(&change), "{told}");
+    }
+    let after = sha256(&pooler, "hba");
+    assert_ne!(before, after);
+    let change = format!("\"files.auth_hba_file\",\"before\":\"{before}\",\"after\":\"{after}\"");
+    assert!(told.contains(&change), "{told}");
+    let of_users = "\"files.auth_file\",\"before\":\"(hidden)\",\"after\":\"(hidden)\"";
+    assert!(told.contains(of_users), "no digest of what may hold a secret: {told}");
+    none_in("the audit log", &text(&pooler));
+    hold_to_schema(&file(&pooler));
+}
+
+#[test]
+fn another_list_of_who_is_denied_is_told_by_its_numbers() {
+    let pooler = audited().set("deny_principals", "denied").file("denied", "alice\nbob\n").start();
+    replace(&pooler, "denied", "bob\ncarol\n/dev-.*\n");
+    let told = wait_for(&pooler, "deny_list", 1).remove(0);
+    let numbers = ["lines", "added", "removed"].map(|name| field(&told, name));
+    assert_eq!(numbers, ["3", "2", "1"], "{told}");
+    replace(&pooler, "denied", "bob\n");
+    pooler.ask("reload");
+    let told = wait_for(&pooler, "deny_list", 2);
+    assert_eq!(
+        (told.len(), field(&told[1], "removed")),
+        (2, "2"),
+        "told once, whoever read it first: {told:?}"
+    );
     hold_to_schema(&file(&pooler));
 }

@@ -43,6 +43,25 @@ fn a_rotated_file_is_opened_anew_by_sighup_and_no_line_is_lost() {
 }
 
 #[test]
+fn set_of_another_setting_leaves_the_output_and_its_lines_alone() {
+    let pooler = audited().set("workers", 2).start();
+    let moved = pooler.directory().join("audit.log.1");
+    std::fs::rename(file(&pooler), &moved).expect("the directory is ours");
+    let told = || std::fs::read_to_string(&moved).unwrap_or_default();
+    assert!(pooler.ask("set server_idle_timeout = 77").errors.is_empty());
+    wait_until("it is told where all else is", || of(&told(), "config").len() == 1);
+    pooler.client().simple("select 1");
+    wait_until("as what follows is", || of(&told(), "transaction").len() == 1);
+    assert_eq!(of(&told(), "start").len(), 1);
+    assert!(!file(&pooler).exists(), "nothing was opened anew");
+    assert!(pooler.ask("set audit_statements = 'text'").errors.is_empty());
+    assert_eq!(wait_for(&pooler, "start", 1).len(), 1);
+    pooler.client().simple("select 2");
+    assert_eq!(wait_for(&pooler, "statement", 1).len(), 1);
+    hold_to_schema(&moved);
+}
+
+#[test]
 fn a_full_disk_loses_lines_counts_them_and_is_told_once() {
     let mut pooler = audited().with_page().set("audit_file", "/dev/full").start();
     let mut client = pooler.client();

@@ -48,6 +48,7 @@ pub(super) fn policy(databases: &str, settings: &str, users: &str) -> Policy {
         callers: None,
         client_tls: None,
         server_tls,
+        files: Default::default(),
     }
 }
 

@@ -92,6 +92,7 @@ async fn dangerous() -> (Arc<Servers>, LauncherReceiver, std::net::SocketAddr) {
         callers: None,
         client_tls: None,
         server_tls: ServersTls::of_all(tls),
+        files: before.files.clone(),
     }));
     (servers, inbox, address)
 }
