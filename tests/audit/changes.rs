@@ -1,8 +1,10 @@
-//! What is told of changes: of secrets, of what a reload reads, of who is denied.
+//! What is told of changes: of secrets, of what a reload reads, of who is denied; and that the queries of
+//! docs/audit.md, "As evidence", find them.
 
 use crate::common::raw::{self, Raw};
 use crate::common::secrets::{MARK, none_in};
 use crate::common::{Pooler, postgres, programs, wait_until};
+use crate::join::{example, load_audit};
 use crate::lines::{audited, field, file, hold_to_schema, of, text, wait_for};
 use std::process::Command;
 
@@ -103,4 +105,51 @@ fn another_list_of_who_is_denied_is_told_by_its_numbers() {
         "told once, whoever read it first: {told:?}"
     );
     hold_to_schema(&file(&pooler));
+}
+
+#[test]
+fn the_queries_for_auditors_find_what_they_ask_for() {
+    role("audit_third");
+    let pooler = audited()
+        .file("secret", &secret_of("audit_third"))
+        .database("app", "user=pooled server_auth=secret_file secret_file=secret")
+        .set("deny_principals", "denied")
+        .file("denied", "")
+        .start();
+    let mut client = pooler.client();
+    client.simple("select 1");
+    let mut canceller = Raw::tcp(pooler.port);
+    canceller.send(&raw::cancel_request(&[0; 8]));
+    canceller.last_words();
+    pooler.ask("set pool_mode = 'session'");
+    replace(&pooler, "denied", "trust app\n");
+    assert!(client.last_words().contains("denied"));
+    let mut refused = Raw::tcp(pooler.port);
+    refused.startup(&[("user", "app"), ("database", "app")]);
+    refused.last_words();
+    for event in ["logout", "login_refused", "config", "deny_list", "cancel", "console"] {
+        wait_for(&pooler, event, 1);
+    }
+    wait_until("the session that ended is told", || text(&pooler).contains("session ended: "));
+    let postgres = postgres();
+    postgres.psql("postgres", "create database evidence");
+    load_audit(postgres, "evidence", &file(&pooler));
+    let block = example("evidence");
+    let queries: Vec<_> = block.split(";\n").map(str::trim).filter(|query| !query.is_empty()).collect();
+    assert_eq!(queries.len(), 10);
+    let answers: Vec<_> = queries.iter().map(|query| postgres.psql("evidence", query)).collect();
+    for (query, answer) in queries.iter().zip(&answers) {
+        assert!(!answer.trim().is_empty(), "it finds nothing: {query}");
+    }
+    let of = |topic: &str| {
+        let at = queries.iter().position(|query| query.contains(topic)).expect("there is such a query");
+        &answers[at]
+    };
+    assert!(of("A.8.3:").contains("app|app|audit_third"), "{}", of("A.8.3:"));
+    assert!(of("A.5.17").contains("audit_third"), "{}", of("A.5.17"));
+    assert!(of("how many lines are missing").trim().ends_with("|0"), "{}", of("how many lines are missing"));
+    let locked = of("A.5.18").lines().find(|row| row.starts_with("app|")).expect("its principal");
+    let times: Vec<_> = locked.split('|').skip(1).collect();
+    assert!(times.len() == 3 && times.is_sorted() && !times[0].is_empty(), "in, ended, refused: {locked}");
+    assert!(of("A.8.32").contains("pool_mode") && of("A.8.32").contains("1 added, 0 removed"));
 }

@@ -20,7 +20,7 @@ fn load_time() -> Duration {
 }
 
 /// The block of docs/audit.md behind `<!-- {name} -->`.
-fn example(name: &str) -> String {
+pub(crate) fn example(name: &str) -> String {
     let page = std::fs::read_to_string(programs::in_repository("docs/audit.md")).expect("is there");
     let (_, rest) =
         page.split_once(&format!("<!-- {name} -->\n```")).unwrap_or_else(|| panic!("{name} is there"));
@@ -53,15 +53,21 @@ fn work(port: u16, tenant: usize, client: usize, until: Instant) -> usize {
     count
 }
 
+fn copy(postgres: &Postgres, database: &str, from: &Path, table: &str) {
+    let from = from.display();
+    let form = "(format csv, quote e'\\x01', delimiter e'\\x02')";
+    postgres.psql(database, &format!("\\copy {table} from '{from}' with {form}"));
+}
+
+/// An audit log as the table `audit` of that database.
+pub(crate) fn load_audit(postgres: &Postgres, database: &str, audit: &Path) {
+    postgres.psql(database, &example("tables"));
+    copy(postgres, database, audit, "audit");
+}
+
 /// Both logs as tables of a database: `audit`, and `pg_log_lines` of those lines that have a duration.
 fn load(postgres: &Postgres, audit: &Path, scratch: &Path) {
-    let copy = |from: &Path, table: &str| {
-        let from = from.display();
-        let form = "(format csv, quote e'\\x01', delimiter e'\\x02')";
-        postgres.psql("postgres", &format!("\\copy {table} from '{from}' with {form}"))
-    };
-    postgres.psql("postgres", &example("tables"));
-    copy(audit, "audit");
+    load_audit(postgres, "postgres", audit);
     let log = std::fs::read(postgres.socket_directory().join("log")).expect("is there");
     let ours: String = String::from_utf8_lossy(&log)
         .lines()
@@ -70,7 +76,7 @@ fn load(postgres: &Postgres, audit: &Path, scratch: &Path) {
         .collect();
     let of_log = scratch.join("postgres.log");
     std::fs::write(&of_log, ours).expect("the directory is ours");
-    copy(&of_log, "pg_log_lines (line)");
+    copy(postgres, "postgres", &of_log, "pg_log_lines (line)");
     postgres.psql("postgres", &example("views"));
 }
 
