@@ -1,6 +1,7 @@
 //! SCRAM-SHA-256 without channel binding, both sides, as machines that each step consumes.
 //!
-//! Server: [`ScramServer::start`] takes the client's first message, [`ScramServer::finish`] its last.
+//! Server: [`ScramServer::start`] takes the client's first message, [`ScramServer::finish`] its last, or
+//! [`ScramServer::answered`] where several passwords are right.
 //! Client: [`ScramClient::start`], [`ScramClient::challenged`], [`Challenge::answer`],
 //! [`ServerProof::check`]. Nonces are handed in. No step tells whether a user exists: a server started
 //! without a verifier goes through the same exchange and fails at its end. Sources: RFC 5802, RFC 7677; gs2
@@ -90,6 +91,16 @@ pub enum Verifier {
     },
 }
 
+impl Verifier {
+    /// What the client is told to compute with: salt and iterations.
+    pub fn asks(&self) -> (&[u8], u32) {
+        match self {
+            Self::Known(secret) => secret.asks(),
+            Self::Mock { salt, iterations } => (salt, *iterations),
+        }
+    }
+}
+
 impl ScramServer {
     /// Takes the client's first message; gives the machine and the message to answer. `nonce` is the server's
     /// part, fresh for each exchange, of printable ASCII without commas.
@@ -114,12 +125,11 @@ impl ScramServer {
         if client_nonce.is_empty() || !client_nonce.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ScramError::Malformed);
         }
-        let (secret, salt, iterations) = match verifier {
-            Verifier::Known(secret) => {
-                let (salt, iterations) = (BASE64_STANDARD.encode(&secret.salt), secret.iterations);
-                (Some(secret), salt, iterations)
-            }
-            Verifier::Mock { salt, iterations } => (None, BASE64_STANDARD.encode(salt), iterations),
+        let (salt, iterations) = verifier.asks();
+        let salt = BASE64_STANDARD.encode(salt);
+        let secret = match verifier {
+            Verifier::Known(secret) => Some(secret),
+            Verifier::Mock { .. } => None,
         };
         let nonce = format!("{client_nonce}{nonce}");
         let server_first = format!("r={nonce},s={salt},i={iterations}");
@@ -128,13 +138,24 @@ impl ScramServer {
         Ok((Self { secret, binding, nonce, auth_message }, server_first))
     }
 
-    /// Takes the client's last message; gives the message to answer and the keys that the
-    /// client has proven to hold.
+    /// Takes the client's last message, and holds it against the verifier that the exchange began with; gives
+    /// the message to answer and the keys that the client has proven to hold.
     ///
     /// # Errors
     /// [`ScramError::WrongProof`], also at the end of a mock exchange; [`ScramError::Malformed`],
     /// [`ScramError::Mismatch`].
-    pub fn finish(self, client_final: &[u8]) -> Result<(String, ScramKeys), ScramError> {
+    pub fn finish(mut self, client_final: &[u8]) -> Result<(String, ScramKeys), ScramError> {
+        let secret = self.secret.take();
+        let answer = self.answered(client_final)?;
+        secret.and_then(|secret| answer.proves(&secret)).ok_or(ScramError::WrongProof)
+    }
+
+    /// Takes the client's last message, to be held against any number of verifiers with the salt and the
+    /// iterations that the client was told.
+    ///
+    /// # Errors
+    /// [`ScramError::Malformed`], [`ScramError::Mismatch`].
+    pub fn answered(self, client_final: &[u8]) -> Result<ScramAnswer, ScramError> {
         let message = std::str::from_utf8(client_final).map_err(|_| ScramError::Malformed)?;
         let (without_proof, proof) = message.rsplit_once(",p=").ok_or(ScramError::Malformed)?;
         let (binding, rest) = attribute(without_proof, 'c')?;
@@ -144,15 +165,28 @@ impl ScramServer {
         }
         let proof: Key = decode(proof)?.try_into().map_err(|_| ScramError::Malformed)?;
         let auth_message = format!("{},{without_proof}", self.auth_message);
-        let Some(secret) = self.secret else { return Err(ScramError::WrongProof) };
-        let signature = hmac_sha256(secret.stored_key.as_slice(), auth_message.as_bytes());
-        let client_key = xor(&proof, &signature);
+        Ok(ScramAnswer { auth_message, proof: Zeroizing::new(proof) })
+    }
+}
+
+/// A client's proof that is not held against anything yet.
+pub struct ScramAnswer {
+    auth_message: String,
+    proof: Zeroizing<Key>,
+}
+
+impl ScramAnswer {
+    /// The message to answer and the keys that the client holds, where it knows the password of `secret`.
+    /// What it is answered is of that verifier alone: of others that it does not fit it hears nothing.
+    pub fn proves(&self, secret: &ScramSecret) -> Option<(String, ScramKeys)> {
+        let signature = hmac_sha256(secret.stored_key.as_slice(), self.auth_message.as_bytes());
+        let client_key = xor(&self.proof, &signature);
         if !bool::from(stored_key(&client_key).as_slice().ct_eq(secret.stored_key.as_slice())) {
-            return Err(ScramError::WrongProof);
+            return None;
         }
-        let signature = hmac_sha256(secret.server_key.as_slice(), auth_message.as_bytes());
+        let signature = hmac_sha256(secret.server_key.as_slice(), self.auth_message.as_bytes());
         let server_final = format!("v={}", BASE64_STANDARD.encode(signature.as_slice()));
-        Ok((server_final, ScramKeys { client_key, server_key: secret.server_key.clone() }))
+        Some((server_final, ScramKeys { client_key, server_key: secret.server_key.clone() }))
     }
 }
 
@@ -298,6 +332,11 @@ fn decode(text: &str) -> Result<Vec<u8>, ScramError> {
 }
 
 impl ScramSecret {
+    /// What a client has to compute with: salt and iterations.
+    pub fn asks(&self) -> (&[u8], u32) {
+        (&self.salt, self.iterations)
+    }
+
     /// The verifier of `password`. Takes PBKDF2's time.
     pub fn derive(password: &[u8], salt: &[u8], iterations: u32) -> Self {
         let keys = derive_keys(password, salt, iterations);

@@ -78,6 +78,39 @@ fn keys_learnt_from_one_login_are_good_for_the_next() {
     assert_eq!(exchange(verifier("pen"), &Credentials::Keys(keys)), Err(ScramError::WrongProof));
 }
 
+/// What a client of this password answers to that verifier, and what it checks the last word with.
+fn answered(verifier: Verifier, text: &str) -> (ScramAnswer, ServerProof) {
+    let (client, first) = ScramClient::start(nonce_text([1; NONCE_BYTES]));
+    let (server, first) =
+        ScramServer::start(verifier, first.as_bytes(), &nonce_text([2; NONCE_BYTES])).unwrap();
+    let (proof, last) = answer(client, &password(text), &first).unwrap();
+    (server.answered(last.as_bytes()).unwrap(), proof)
+}
+
+#[test]
+fn one_answer_is_held_against_two_passwords_and_the_last_word_is_of_the_one_that_fits() {
+    let salt = mock_salt(&[7; 32], "app");
+    let verifier = |text: &str| Arc::new(ScramSecret::derive(text.as_bytes(), &salt, 4096));
+    let (new, old) = (verifier("new"), verifier("old"));
+    for (known, fits, other) in [("new", &new, &old), ("old", &old, &new)] {
+        // whichever of them the exchange began with, or with none at all
+        let mock = Verifier::Mock { salt, iterations: 4096 };
+        for begun in [Verifier::Known(Arc::clone(&new)), Verifier::Known(Arc::clone(&old)), mock] {
+            assert_eq!(begun.asks(), (&salt[..], 4096));
+            let (answer, proof) = answered(begun, known);
+            assert!(answer.proves(other).is_none());
+            let (last, keys) = answer.proves(fits).unwrap();
+            assert_eq!(proof.check(last.as_bytes()), Ok(()), "the client is shown that we know its password");
+            assert!(keys == derive_keys(known.as_bytes(), &salt, 4096));
+        }
+    }
+    let (answer, _) = answered(Verifier::Known(Arc::clone(&new)), "neither");
+    assert!(answer.proves(&new).is_none() && answer.proves(&old).is_none());
+    let elsewhere = ScramSecret::derive(b"new", b"another salt", 4096);
+    let (answer, _) = answered(Verifier::Known(new), "new");
+    assert!(answer.proves(&elsewhere).is_none(), "the salt that the client was told is another");
+}
+
 #[test]
 fn wrong_passwords_and_unknown_users_fail_alike_at_the_end() {
     assert_eq!(exchange(verifier("pencil"), &password("pen")), Err(ScramError::WrongProof));
