@@ -29,50 +29,108 @@ pub(crate) enum JsonError {
 }
 
 /// A member: its name and its value.
-type Member = (Zeroizing<String>, Value);
+pub(crate) type Member = (Zeroizing<String>, Value);
 
 /// The members of the object in `text`, in its order. Who bounds `text` bounds the result.
 ///
 /// # Errors
 /// `JsonError`.
 pub(crate) fn members(text: &[u8]) -> Result<Vec<Member>, JsonError> {
-    let (mut found, mut name, mut depth) = (Vec::<Member>::new(), None, 0_usize);
-    let mut is_begun = false;
-    if !text.trim_ascii_start().starts_with(b"{") {
-        return Err(JsonError::NotJson);
+    let mut walk = Walk::default();
+    walk.through(text)?;
+    without_twins(walk.outer)
+}
+
+/// The members of the object that stands in `text` under the name `within`, in its order; `None`: there is no
+/// object of that name.
+///
+/// # Errors
+/// `JsonError`, of the object around it, too.
+pub(crate) fn members_within(text: &[u8], within: &str) -> Result<Option<Vec<Member>>, JsonError> {
+    let mut walk = Walk { within: Some(within), ..Walk::default() };
+    walk.through(text)?;
+    without_twins(walk.outer)?;
+    walk.inner.map(without_twins).transpose()
+}
+
+/// One walk through a text.
+#[derive(Default)]
+struct Walk<'a> {
+    /// The member whose own members are wanted.
+    within: Option<&'a str>,
+    outer: Vec<Member>,
+    /// Those of `within`, from where it begins.
+    inner: Option<Vec<Member>>,
+    /// Whether it is in `within` at present.
+    is_within: bool,
+    name: Option<Zeroizing<String>>,
+    depth: usize,
+}
+
+impl Walk<'_> {
+    fn through(&mut self, text: &[u8]) -> Result<(), JsonError> {
+        let mut is_begun = false;
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Err(JsonError::NotJson);
+        }
+        for token in json_token_iter(text) {
+            let token = token.map_err(|_| JsonError::NotJson)?;
+            let is_opening = matches!(token, Token::StartObject { .. } | Token::StartArray { .. });
+            if is_opening && self.depth == 0 && std::mem::replace(&mut is_begun, true) {
+                return Err(JsonError::NotJson); // a second one behind it
+            }
+            self.take(&token)?;
+        }
+        if is_begun && self.depth == 0 { Ok(()) } else { Err(JsonError::NotJson) }
     }
-    for token in json_token_iter(text) {
-        let value = match token.map_err(|_| JsonError::NotJson)? {
+
+    fn take(&mut self, token: &Token<'_>) -> Result<(), JsonError> {
+        let is_member = self.depth == 1 || (self.is_within && self.depth == 2);
+        let value = match token {
             Token::StartObject { .. } | Token::StartArray { .. } => {
-                if depth == 0 && std::mem::replace(&mut is_begun, true) {
-                    return Err(JsonError::NotJson); // a second one behind it
-                }
-                depth += 1;
-                if depth > limits::SECRET_JSON_DEPTH_MAX {
+                if self.depth == limits::SECRET_JSON_DEPTH_MAX {
                     return Err(JsonError::TooDeep);
                 }
-                Value::Other
+                self.add(Value::Other);
+                self.depth += 1;
+                let is_wanted = self.outer.last().is_some_and(|(name, _)| Some(name.as_str()) == self.within);
+                if self.depth == 2 && is_wanted && matches!(token, Token::StartObject { .. }) {
+                    self.is_within = true;
+                    self.inner.get_or_insert_default();
+                }
+                return Ok(());
             }
             Token::EndObject { .. } | Token::EndArray { .. } => {
-                depth = depth.checked_sub(1).ok_or(JsonError::NotJson)?;
-                continue;
+                self.depth = self.depth.checked_sub(1).ok_or(JsonError::NotJson)?;
+                self.is_within &= self.depth > 1;
+                return Ok(());
             }
-            Token::ObjectKey { key, .. } => {
-                name = if depth == 1 { Some(unescaped(&key)?) } else { name };
-                continue;
+            Token::ObjectKey { key, .. } if is_member => {
+                self.name = Some(unescaped(key)?);
+                return Ok(());
             }
-            _ if depth == 0 => return Err(JsonError::NotJson),
-            Token::ValueString { value, .. } if depth == 1 => Value::Text(unescaped(&value)?),
+            Token::ObjectKey { .. } => return Ok(()),
+            _ if self.depth == 0 => return Err(JsonError::NotJson),
+            Token::ValueString { value, .. } if is_member => Value::Text(unescaped(value)?),
             Token::ValueNumber { value, .. } => Value::Number(value.to_f64_lossy()),
             _ => Value::Other,
         };
-        let Some(name) = name.take() else { continue };
-        if found.iter().any(|(known, _)| *known == name) {
-            return Err(JsonError::Twice);
-        }
-        found.push((name, value));
+        self.add(value);
+        Ok(())
     }
-    if is_begun && depth == 0 { Ok(found) } else { Err(JsonError::NotJson) }
+
+    /// The value of the last name, if that is not taken yet.
+    fn add(&mut self, value: Value) {
+        let Some(name) = self.name.take() else { return };
+        let members = if self.is_within { self.inner.get_or_insert_default() } else { &mut self.outer };
+        members.push((name, value));
+    }
+}
+
+fn without_twins(members: Vec<Member>) -> Result<Vec<Member>, JsonError> {
+    let mut names: Vec<_> = members.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    if names.windows(2).any(|two| two[0] == two[1]) { Err(JsonError::Twice) } else { Ok(members) }
 }
 
 fn unescaped(text: &EscapedStr<'_>) -> Result<Zeroizing<String>, JsonError> {
@@ -107,5 +165,35 @@ mod tests {
             assert_eq!(members(text.as_bytes()).err(), Some(JsonError::NotJson), "{text}");
         }
         assert_eq!(members(b"{\"a\":1,\"a\":2}").err(), Some(JsonError::Twice));
+    }
+
+    #[test]
+    fn members_of_one_that_is_named_come_out_alone() {
+        let within = |text: &str| {
+            let members = members_within(text.as_bytes(), "users")?;
+            Ok(members.map(|members| members.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>()))
+        };
+        let is = |names: &[&str]| Ok(Some(names.iter().map(ToString::to_string).collect::<Vec<_>>()));
+        assert_eq!(
+            within(r#"{"a":{"x":1},"users":{"b":"1","c":{"users":2},"d":[3]},"e":4}"#),
+            is(&["b", "c", "d"])
+        );
+        assert_eq!(within(r#"{"users":{}}"#), is(&[]));
+        for text in [r#"{"a":1}"#, r#"{"users":"x"}"#, r#"{"users":["x"]}"#, r#"{"a":{"users":{"b":"1"}}}"#] {
+            assert_eq!(within(text), Ok(None), "{text}");
+        }
+        for text in
+            [r#"{"users":{"a":1,"a":2}}"#, r#"{"users":{},"users":{}}"#, r#"{"a":1,"a":2,"users":{}}"#]
+        {
+            assert_eq!(within(text), Err(JsonError::Twice), "{text}");
+        }
+        assert_eq!(within(r#"{"users":{"a":"1"}"#), Err(JsonError::NotJson));
+    }
+
+    #[test]
+    fn as_many_members_as_a_list_can_hold_are_read_at_once() {
+        let list: Vec<_> = (0..100_000).map(|number| format!("\"{number}\":0")).collect();
+        let text = format!("{{{}}}", list.join(","));
+        assert_eq!(members(text.as_bytes()).unwrap().len(), 100_000);
     }
 }
