@@ -120,7 +120,9 @@ fn ours_stand_behind_in_the_order_in_which_they_came() {
             "iam_client_cache_ttl",
             "iam_client_max_age",
             "iam_client_login_rate",
-            "iam_client_source_rate"
+            "iam_client_source_rate",
+            "auth_secret_file",
+            "auth_secret_arn"
         ]
     );
 }

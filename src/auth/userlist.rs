@@ -76,6 +76,28 @@ impl UserList {
                 self.1.insert(user.clone());
             }
         }
+        self.1.extend(before.1.iter().filter(|user| !self.0.contains_key(*user)).cloned());
+    }
+
+    /// The same where others than the file vouch for `vouched`, and do not for `gone` any more; `None`: the
+    /// same as this one. Nothing is in the file for those: they are known only as gone. No more than
+    /// `gone_max` are.
+    pub fn settled(&self, vouched: &BTreeSet<Arc<str>>, gone: &[Arc<str>], gone_max: usize) -> Option<Self> {
+        let back: Vec<_> = self.1.iter().filter(|user| vouched.contains(*user)).collect();
+        let room = gone_max.saturating_sub(self.1.len() - back.len());
+        let new =
+            gone.iter().filter(|user| !self.0.contains_key(*user) && !self.1.contains(*user)).take(room);
+        let new: Vec<_> = new.collect();
+        if back.is_empty() && new.is_empty() {
+            return None;
+        }
+        let mut next = self.clone();
+        for user in back {
+            next.1.remove(user);
+            next.0.remove(user);
+        }
+        next.1.extend(new.into_iter().cloned());
+        Some(next)
     }
 
     /// Whether a user was in the file, and is not any more.
@@ -198,6 +220,25 @@ mod tests {
         now.keep_users_of(&before);
         assert!(now.secret("a").unwrap().is_empty());
         assert_eq!(plain(&now, "b").as_deref(), Some("3"));
+    }
+
+    #[test]
+    fn users_gone_from_elsewhere_are_gone_until_somebody_vouches_for_them() {
+        let names = |all: &[&str]| all.iter().map(|name| Arc::from(*name)).collect::<Vec<Arc<str>>>();
+        let set = |all: &[&str]| names(all).into_iter().collect::<BTreeSet<_>>();
+        let (before, _) = UserList::parse(b"\"a\" \"1\"\n\"b\" \"2\"\n");
+        let (mut list, _) = UserList::parse(b"\"b\" \"3\"\n");
+        list.keep_users_of(&before);
+        assert_eq!(list.settled(&set(&["c"]), &names(&["b"]), 9), None, "b stands in the file");
+        let list = list.settled(&set(&["a"]), &names(&["c", "d"]), 9).unwrap();
+        assert!(!list.is_gone("a") && list.secret("a").is_none(), "a secret vouches for it now");
+        assert!(list.is_gone("c") && list.secret("c").is_none() && !list.is_gone("b"));
+        let (mut next, _) = UserList::parse(b"\"d\" \"4\"\n");
+        next.keep_users_of(&list);
+        assert!(next.is_gone("c") && next.is_gone("b") && !next.is_gone("d"));
+        let bounded = UserList::default().settled(&set(&[]), &names(&["a", "b", "c"]), 2).unwrap();
+        assert_eq!(["a", "b", "c"].map(|user| bounded.is_gone(user)), [true, true, false]);
+        assert_eq!(bounded.settled(&set(&[]), &names(&["c"]), 2), None);
     }
 
     #[test]

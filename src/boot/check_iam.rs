@@ -107,7 +107,8 @@ async fn look_at_secret(secret: &KeptSecret, say: &mut dyn FnMut(&str)) -> bool 
         (Some(version), _) => {
             let user = version.login().and_then(|login| login.user.as_deref());
             let user = user.map_or(String::new(), |user| format!(", user {user}"));
-            say(&format!("secret {name}: version {}{user}", version.id));
+            let users = version.content.users().map(|users| format!(", {} users for clients", users.count()));
+            say(&format!("secret {name}: version {}{user}{}", version.id, users.unwrap_or_default()));
             true
         }
         (None, why) => {

@@ -76,6 +76,10 @@ impl Process {
                     is_reload_due |= wish == SignalAction::Reload;
                     self.grant(wish)
                 }
+                () = self.servers.plane.client_secrets.changed(), if reading.is_none() => {
+                    self.settle_users();
+                    Continuation::Yes
+                }
                 _ = tick.tick() => self.look_for_end(),
             };
             if onward != Continuation::Yes && self.is_running() {
@@ -230,6 +234,14 @@ impl Process {
         }))
     }
 
+    /// A secret that clients are proven by says something else: users may have come or gone.
+    fn settle_users(&self) {
+        let plane = &self.servers.plane;
+        if plane.settle_users() {
+            tasks::spawn("judging sessions", "process", judge(Arc::clone(plane)));
+        }
+    }
+
     fn put_in_force(&self, loaded: policy::Loaded, is_reload: bool) {
         let policy::Loaded { policy, denials: denied, .. } = loaded;
         let settings = &policy.snapshot.settings;
@@ -244,6 +256,7 @@ impl Process {
         if let Some(denied) = denied {
             denials::adopt(&plane, denied);
         }
+        plane.settle_users();
         tasks::spawn("judging sessions", "process", judge(plane));
         let clients = &self.console.status.clients;
         clients.issuers.adopt(&clients.plane.policy.load());

@@ -7,13 +7,14 @@
 use super::greet::LoginEnd;
 use super::stream::ClientStream;
 use super::verifiers::{KeyDerivation, Verifiers};
-use crate::auth::scram::{NONCE_BYTES, ScramServer, Verifier, nonce_text};
-use crate::auth::{Question, ScramKeys, Secret};
+use crate::auth::scram::{NONCE_BYTES, ScramAnswer, ScramServer, Verifier, nonce_text};
+use crate::auth::{Question, ScramKeys, ScramSecret, Secret};
 use crate::base::limits;
 use crate::control::Randomness;
 use crate::identity::oauthbearer;
 use crate::wire::authentication::{self, SCRAM_SHA_256};
 use crate::wire::{Fault, FrameHeader, HEADER_BYTES, WireError, startup, tags};
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -24,8 +25,9 @@ pub(super) struct ProofRules<'a> {
     pub question: Question,
     /// The user's name.
     pub user: &'a str,
-    /// Its secret; `None`: no such user.
-    pub secret: Option<&'a Arc<Secret>>,
+    /// What proves it, each by itself; nothing: there is no such user. By SCRAM a client is asked for the
+    /// first, and others are of use that were derived as that was.
+    pub secrets: &'a [Arc<Secret>],
     /// `scram_iterations`.
     pub scram_iterations: u32,
     /// Makes salts and nonces.
@@ -36,9 +38,19 @@ pub(super) struct ProofRules<'a> {
     pub key_derivation: KeyDerivation<'a>,
 }
 
-/// Asks the client for a proof and checks it; gives the keys that it has shown to hold, where
-/// it proved itself by SCRAM against a stored verifier. AuthenticationOk is not sent, and
-/// SASL's last word waits for it.
+/// What a client has shown to know.
+#[derive(Debug)]
+pub(super) struct Proven {
+    /// The secret that it has proven.
+    pub secret: Arc<Secret>,
+    /// The keys of that, where it is a SCRAM verifier.
+    pub keys: Option<ScramKeys>,
+}
+
+/// Asks the client for a proof and checks it. Where it proves nothing that was known, `newer` is waited for,
+/// which gives what has become known since; what the client has answered is held against that, too. Who waits
+/// so may be cut off for others: it is most likely one who does not know the password.
+/// AuthenticationOk is not sent, and SASL's last word waits for it.
 ///
 /// # Errors
 /// The method's fault, the same for wrong proofs and unknown users; silent ones.
@@ -47,15 +59,13 @@ pub(super) struct ProofRules<'a> {
 pub(super) async fn prove(
     stream: &mut ClientStream,
     rules: &ProofRules<'_>,
-) -> Result<Option<ScramKeys>, LoginEnd> {
-    let is_scram = matches!(rules.secret.map(|secret| &**secret), Some(Secret::Scram(_)));
+    newer: impl Future<Output = Vec<Arc<Secret>>>,
+) -> Result<Proven, LoginEnd> {
+    let is_scram = matches!(rules.secrets.first().map(|secret| &**secret), Some(Secret::Scram(_)));
     match rules.question {
-        Question::Plain => prove_plain(stream, rules).await.map(|()| None),
-        Question::Md5 if !is_scram => prove_md5(stream, rules).await.map(|()| None),
-        Question::Md5 | Question::ScramSha256 => {
-            let keys = prove_scram(stream, rules).await?;
-            Ok(is_scram.then_some(keys))
-        }
+        Question::Plain => prove_plain(stream, rules, newer).await,
+        Question::Md5 if !is_scram => prove_md5(stream, rules, newer).await,
+        Question::Md5 | Question::ScramSha256 => prove_scram(stream, rules, newer).await,
     }
 }
 
@@ -114,18 +124,49 @@ async fn challenge(stream: &mut ClientStream, text: &[u8]) -> Result<Zeroizing<V
     read_expected(stream, Expected::Token).await
 }
 
-async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {
-    let password = ask_password(stream).await?;
-    let Some(secret) = rules.secret.cloned() else { return Err(Fault::PasswordWrong.into()) };
+async fn prove_plain(
+    stream: &mut ClientStream,
+    rules: &ProofRules<'_>,
+    newer: impl Future<Output = Vec<Arc<Secret>>>,
+) -> Result<Proven, LoginEnd> {
+    let password = Arc::new(ask_password(stream).await?);
+    if let Some(proven) = proven_by_password(stream, rules, rules.secrets, &password).await? {
+        return Ok(proven);
+    }
+    let newer = newer.await;
+    let proven = proven_by_password(stream, rules, &newer, &password).await?;
+    proven.ok_or_else(|| Fault::PasswordWrong.into())
+}
+
+async fn proven_by_password(
+    stream: &ClientStream,
+    rules: &ProofRules<'_>,
+    secrets: &[Arc<Secret>],
+    password: &Arc<Zeroizing<Vec<u8>>>,
+) -> Result<Option<Proven>, LoginEnd> {
+    for secret in secrets {
+        if is_password(stream, rules, secret, password).await? {
+            return Ok(Some(Proven { secret: Arc::clone(secret), keys: None }));
+        }
+    }
+    Ok(None)
+}
+
+async fn is_password(
+    stream: &ClientStream,
+    rules: &ProofRules<'_>,
+    secret: &Arc<Secret>,
+    password: &Arc<Zeroizing<Vec<u8>>>,
+) -> Result<bool, LoginEnd> {
     let user = rules.user.to_owned();
-    let is_right = match &*secret {
-        Secret::Plain(_) | Secret::Md5(_) => secret.is_password(&user, &password),
+    match &**secret {
+        Secret::Plain(_) | Secret::Md5(_) => Ok(secret.is_password(&user, password)),
         Secret::Scram(verifier) if verifier.iterations > rules.key_derivation.iterations_max => {
             let (count, most) = (verifier.iterations, rules.key_derivation.iterations_max);
             tracing::warn!(
                 "secret of user {user} has {count} SCRAM iterations, max_scram_iterations is {most}"
             );
-            false
+            Ok(false)
         }
         Secret::Scram(_) => {
             let _waits_for_us = stream.waits_for_us();
@@ -133,43 +174,109 @@ async fn prove_plain(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Resul
             if stream.has_hung_up() {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
-            permit.compute(move || secret.is_password(&user, &password)).await.unwrap_or(false)
+            let (secret, password) = (Arc::clone(secret), Arc::clone(password));
+            Ok(permit.compute(move || secret.is_password(&user, &password)).await.unwrap_or(false))
         }
-    };
-    if is_right { Ok(()) } else { Err(Fault::PasswordWrong.into()) }
+    }
 }
 
-async fn prove_md5(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<(), LoginEnd> {
+async fn prove_md5(
+    stream: &mut ClientStream,
+    rules: &ProofRules<'_>,
+    newer: impl Future<Output = Vec<Arc<Secret>>>,
+) -> Result<Proven, LoginEnd> {
     let salt = random(rules)?;
     let mut out = Vec::new();
     authentication::write_md5_request(&mut out, salt);
     stream.send(&out).await?;
     let answer = read_password(stream, Expected::Other).await?;
-    let is_right = rules.secret.is_some_and(|secret| secret.is_md5_answer(rules.user, salt, &answer));
-    if is_right { Ok(()) } else { Err(Fault::PasswordWrong.into()) }
+    let proven = |secrets: &[Arc<Secret>]| {
+        let fits = |secret: &&Arc<Secret>| secret.is_md5_answer(rules.user, salt, &answer);
+        secrets.iter().find(fits).map(|secret| Proven { secret: Arc::clone(secret), keys: None })
+    };
+    if let Some(proven) = proven(rules.secrets) {
+        return Ok(proven);
+    }
+    let newer = newer.await;
+    proven(&newer).ok_or_else(|| Fault::PasswordWrong.into())
 }
 
-async fn prove_scram(stream: &mut ClientStream, rules: &ProofRules<'_>) -> Result<ScramKeys, LoginEnd> {
+/// Verifiers that one answer is held against, each with the secret that it is of.
+type Candidates = Vec<(Arc<Secret>, Arc<ScramSecret>)>;
+
+async fn prove_scram(
+    stream: &mut ClientStream,
+    rules: &ProofRules<'_>,
+    newer: impl Future<Output = Vec<Arc<Secret>>>,
+) -> Result<Proven, LoginEnd> {
     let mut out = Vec::new();
     authentication::write_sasl_request(&mut out, SCRAM_SHA_256);
     stream.send(&out).await?;
     let payload = read_answer(stream).await?;
     let waits_for_us = stream.waits_for_us();
-    let (user, secret, iterations) = (rules.user, rules.secret, rules.scram_iterations);
-    let verifier =
-        rules.verifiers.of(user, secret, iterations, rules.key_derivation, || stream.has_hung_up()).await;
+    let first = verifier(stream, rules, rules.secrets.first(), rules.key_derivation.is_due_to_all).await;
+    let mut known: Candidates = match (rules.secrets.first(), &first) {
+        (Some(secret), Verifier::Known(verifier)) => vec![(Arc::clone(secret), Arc::clone(verifier))],
+        _ => Vec::new(),
+    };
+    for secret in rules.secrets.iter().skip(1) {
+        known.extend(candidate(stream, rules, secret, &first).await);
+    }
     drop(waits_for_us);
     let nonce = nonce_text(random::<NONCE_BYTES>(rules)?);
-    let (server, challenge) = begin_scram(verifier, &nonce, &payload)?;
+    let (server, challenge) = begin_scram(first.clone(), &nonce, &payload)?;
     out.clear();
     authentication::write_sasl_continue(&mut out, challenge.as_bytes());
     stream.send(&out).await?;
     let payload = read_answer(stream).await?;
-    let (last, keys) = server.finish(&payload).map_err(|_| Fault::SaslFailed)?;
-    out.clear();
+    let answer = server.answered(&payload).map_err(|_| Fault::SaslFailed)?;
+    if let Some((proven, last)) = proven_by_scram(&answer, &known) {
+        return Ok(end_scram(stream, proven, &last));
+    }
+    let mut known = Candidates::new();
+    for secret in newer.await {
+        known.extend(candidate(stream, rules, &secret, &first).await);
+    }
+    let (proven, last) = proven_by_scram(&answer, &known).ok_or(Fault::SaslFailed)?;
+    Ok(end_scram(stream, proven, &last))
+}
+
+async fn verifier(
+    stream: &ClientStream,
+    rules: &ProofRules<'_>,
+    secret: Option<&Arc<Secret>>,
+    is_due_to_all: bool,
+) -> Verifier {
+    let key_derivation = KeyDerivation { is_due_to_all, ..rules.key_derivation };
+    let (user, iterations) = (rules.user, rules.scram_iterations);
+    rules.verifiers.of(user, secret, iterations, key_derivation, || stream.has_hung_up()).await
+}
+
+/// What the answer to `first` can be held against of another secret; `None`: that is derived otherwise.
+async fn candidate(
+    stream: &ClientStream,
+    rules: &ProofRules<'_>,
+    secret: &Arc<Secret>,
+    first: &Verifier,
+) -> Option<(Arc<Secret>, Arc<ScramSecret>)> {
+    let Verifier::Known(verifier) = verifier(stream, rules, Some(secret), false).await else { return None };
+    (verifier.asks() == first.asks()).then(|| (Arc::clone(secret), verifier))
+}
+
+fn proven_by_scram(answer: &ScramAnswer, known: &Candidates) -> Option<(Proven, String)> {
+    let proven = |(secret, verifier): &(Arc<Secret>, Arc<ScramSecret>)| {
+        let (last, keys) = answer.proves(verifier)?;
+        let keys = matches!(**secret, Secret::Scram(_)).then_some(keys);
+        Some((Proven { secret: Arc::clone(secret), keys }, last))
+    };
+    known.iter().find_map(proven)
+}
+
+fn end_scram(stream: &mut ClientStream, proven: Proven, last: &str) -> Proven {
+    let mut out = Vec::new();
     authentication::write_sasl_final(&mut out, last.as_bytes());
     stream.hold(&out); // AuthenticationOk mostly follows at once
-    Ok(keys)
+    proven
 }
 
 fn begin_scram(verifier: Verifier, nonce: &str, payload: &[u8]) -> Result<(ScramServer, String), LoginEnd> {

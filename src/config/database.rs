@@ -4,7 +4,7 @@
 //! ("Section `[databases]`", "Section `[users]`").
 
 use super::choices::{LoadBalance, PoolMode, SessionState, SslMode, TimeoutAction, TlsNegotiation};
-use super::iam::{IamEndpoint, IamIdentity, SecretPlace, ServerAuth};
+use super::iam::{AuthSecretPlace, IamEndpoint, IamIdentity, SecretPlace, ServerAuth};
 use super::name_template::NameTemplate;
 use super::value::{BadValue, Value, not_accepted};
 use crate::base::{Micros, Password};
@@ -138,6 +138,8 @@ pub struct Database {
     pub iam: IamIdentity,
     /// Where the secret for its servers is kept.
     pub secret: SecretPlace,
+    /// Where that is kept which proves its clients.
+    pub auth_secret: AuthSecretPlace,
 }
 
 impl Database {
@@ -178,6 +180,7 @@ impl Database {
             iam_endpoint: IamEndpoint::default(),
             iam: IamIdentity::default(),
             secret: SecretPlace::default(),
+            auth_secret: AuthSecretPlace::default(),
         }
     }
 
@@ -273,6 +276,8 @@ pub struct UserEntry {
     pub iam: IamIdentity,
     /// Where the secret for its servers is kept, for the pool user.
     pub secret: SecretPlace,
+    /// Where that is kept which proves clients who log in as this user.
+    pub auth_secret: AuthSecretPlace,
 }
 
 #[cfg(test)]

@@ -129,6 +129,23 @@ impl SecretPlace {
     }
 }
 
+/// Where the secret is kept that clients are proven by. Whoever says so says all of it: nothing is taken over
+/// from what goes behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthSecretPlace {
+    /// `auth_secret_file`; empty as if it were not there.
+    pub file: Text,
+    /// `auth_secret_arn`; empty as if it were not there.
+    pub arn: Text,
+}
+
+impl AuthSecretPlace {
+    /// The parts that say something: file, ARN.
+    pub fn parts(&self) -> [Option<&Arc<str>>; 2] {
+        [&self.file, &self.arn].map(|part| part.as_ref().filter(|text| !text.is_empty()))
+    }
+}
+
 /// What tokens of one database are made for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IamEndpoint {

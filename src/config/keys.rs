@@ -126,6 +126,11 @@ pub(super) const DATABASE_KEYS: &[Key<Database>] = keys! { Database:
         "File, or directory with the files username and password, for server_auth=secret_file: JSON with \
          username and password, or a password of one line. It is watched. Its user is whom servers are \
          logged in to as, in place of the pool's; its host, port and dbname are not looked at.";
+    "auth_secret_arn": Text, |db, arn| db.auth_secret.arn = Some(arn),
+        "ARN of a secret of AWS Secrets Manager that clients of this database prove themselves by, where \
+         auth_file does not have their user; overrides the settings auth_secret_arn and auth_secret_file.";
+    "auth_secret_file": Text, |db, path| db.auth_secret.file = Some(path),
+        "The same as a file; overrides the settings auth_secret_file and auth_secret_arn.";
     "iam_host": Text, |db, host| db.iam_endpoint.host = Some(host),
         "RDS's own name of the endpoint, where host is an alias, an address or a tunnel; tokens are made for \
          it.";
@@ -191,6 +196,12 @@ pub(super) const USER_KEYS: &[Key<UserEntry>] = keys! { UserEntry:
         "Overrides secret_arn of the database.";
     "secret_file": Text, |user, path| user.secret.file = Some(path),
         "Overrides secret_file of the database.";
+    "auth_secret_arn": Text, |user, arn| user.auth_secret.arn = Some(arn),
+        "ARN of the secret of AWS Secrets Manager that clients prove themselves by who log in as this user; \
+         nothing else proves them. It is called by the credentials of iam_credential_source.";
+    "auth_secret_file": Text, |user, path| user.auth_secret.file = Some(path),
+        "The same as a file, or as a directory with the file password: JSON with password and perhaps \
+         username, which must be this user then, or a password of one line. It is watched.";
     "iam_credential_source": Text, |user, source| user.iam.credential_source = Some(source),
         "Overrides iam_credential_source of the settings and of the database.";
     "iam_profile": Text, |user, profile| user.iam.profile = Some(profile),

@@ -48,7 +48,7 @@ pub use diff::{Changes, DatabaseChange};
 pub(crate) use errors::{ConfigError, ConfigErrors, EntryProblem, Problem, keyword_shown, shown};
 pub use errors::{Place, Places};
 pub use file_stamp::FileStamp;
-pub(crate) use iam::{AllDenied, IamIdentity, SecretPlace, ServerAuth};
+pub(crate) use iam::{AllDenied, AuthSecretPlace, IamIdentity, SecretPlace, ServerAuth};
 pub use issuers::{IssuerEntry, KeysAt, Seconds, WebAddress, Words};
 pub(crate) use load::Refused;
 pub use name_template::{NameFrame, NameTemplate, NameWords};

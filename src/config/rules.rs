@@ -6,7 +6,7 @@
 
 use super::choices::{OnDenied, OnExpired, PoolMode, SessionState, TimeoutAction};
 use super::database::{Database, UserEntry};
-use super::iam::{IamIdentity, SecretPlace, ServerAuth};
+use super::iam::{AuthSecretPlace, IamIdentity, SecretPlace, ServerAuth};
 use super::settings::Settings;
 use super::snapshot::Snapshot;
 use crate::base::{MappedTimeouts, Micros};
@@ -252,6 +252,18 @@ impl Snapshot {
             Some((secret, by_iam))
         };
         principal(self) == principal(before)
+    }
+
+    /// Where that is kept which proves clients whom neither their user's entry nor their database's names.
+    pub fn auth_secret_place(&self) -> AuthSecretPlace {
+        let Settings { auth_secret_file: file, auth_secret_arn: arn, .. } = &self.settings;
+        AuthSecretPlace { file: Some(Arc::clone(file)), arn: Some(Arc::clone(arn)) }
+    }
+
+    /// Whether a database may say that there is a user whom nothing else names.
+    pub fn asks_databases_for_users(&self) -> bool {
+        let asks = |database: &Arc<Database>| database.auth_query_user(&self.settings).is_some();
+        self.settings.auth_user.is_some() || self.databases.values().chain(&self.fallback).any(asks)
     }
 
     /// Where the secret is kept that proves `user` to the servers of `database`.

@@ -354,4 +354,11 @@ settings! {
         "Logins a second at each endpoint that show clients' tokens of RDS, beside iam_login_rate.";
     iam_client_source_rate: NonZeroU32 = "1", Reload, Active,
         "Logins a second that show clients' tokens of RDS, for each address that clients come from.";
+    auth_secret_file: Text = "", Reload, Active,
+        "File that clients prove themselves by whose users auth_file does not have: lines as auth_file has \
+         them, JSON with an object users of names and secrets, or JSON with username and password. It is \
+         watched.";
+    auth_secret_arn: Text = "", Reload, Active,
+        "The same as a secret of AWS Secrets Manager: its ARN. It is called in the ARN's region by the \
+         credentials of iam_credential_source.";
 }

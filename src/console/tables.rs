@@ -380,14 +380,16 @@ pub const TABLES: &[Shown] = &[
         "secrets",
         Source::Secrets,
         &SECRETS,
-        "Secrets that others keep (`server_auth=secret_file`, `secretsmanager`): a row for each; never what \
-         they say but their user's name. `purpose` is what they are for (`servers`), `state` is `fresh`, \
-         `stale` (known, but the last fetch failed), `empty` (the first fetch is under way) or `dead` \
-         (nothing was ever known). `version`, `pending` and `previous` are the names of the versions that \
-         are known; of a file they are counted from `#1`. `server_user` is whom new servers are logged in \
-         to as, `users` how many users it has for clients. `age` is how many seconds ago it was fetched, \
-         `changed` how long the version is in use, `next_fetch` in how many seconds it is fetched again (a \
-         file is read when it changes, too). `last_error` says why the last fetch failed.",
+        "Secrets that others keep (`server_auth=secret_file`, `secretsmanager`; `auth_secret_file`, \
+         `auth_secret_arn`): a row for each; never what they say but their user's name. `purpose` is what \
+         they are for: `servers` are logged in to with it, `clients` are proven by it, or those of one \
+         `user` at whose entry it stands. `state` is `fresh`, `stale` (known, but the last fetch failed), \
+         `empty` (the first fetch is under way) or `dead` (nothing was ever known). `version`, `pending` \
+         and `previous` are the names of the versions that are known; of a file they are counted from \
+         `#1`. `server_user` is whom new servers are logged in to as, `users` how many users it has for \
+         clients. `age` is how many seconds ago it was fetched, `changed` how long the version is in use, \
+         `next_fetch` in how many seconds it is fetched again (a file is read when it changes, too). \
+         `last_error` says why the last fetch failed.",
     ),
     constant("client_encoding", "UTF-8", &[text("client_encoding")]),
     constant("default_transaction_isolation", "read committed", &[text("default_transaction_isolation")]),

@@ -5,6 +5,7 @@
 
 use super::admissions::Admissions;
 use super::cancel_keys::CancelKeys;
+use super::client_secrets::ClientSecrets;
 use super::console_clients::ConsoleClients;
 use super::denials::Denials;
 use super::fair_semaphore::FairSemaphore;
@@ -63,6 +64,8 @@ pub struct Plane {
     pub cancel_keys: CancelKeys,
     /// What clients' logins taught that servers can be logged in to with.
     pub secrets: ServerSecrets,
+    /// What others keep that clients are proven by.
+    pub client_secrets: ClientSecrets,
     /// Who may not be here.
     pub(super) denials: Denials,
     /// On what sessions by tokens were let in.
@@ -142,6 +145,7 @@ impl Plane {
             launcher,
             cancel_keys: CancelKeys::default(),
             secrets: ServerSecrets::default(),
+            client_secrets: ClientSecrets::default(),
             denials: Denials::default(),
             token_sessions: TokenSessions::default(),
             admissions: Admissions::default(),

@@ -45,10 +45,11 @@ pub struct CallerPolicy {
 }
 
 /// The configuration in force, with all that was made from its files. Replaced whole by a reload.
+#[derive(Clone)]
 pub struct Policy {
     /// The files' settings and entries.
     pub snapshot: Arc<Snapshot>,
-    /// `auth_file`.
+    /// `auth_file`, and who is gone from it or from secrets.
     pub users: Arc<UserList>,
     /// `auth_hba_file`, where `auth_type` is hba.
     pub hba: Arc<Hba>,

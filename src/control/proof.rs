@@ -8,10 +8,12 @@ use super::pool_entry::PoolEntry;
 use super::server_secrets::Stored;
 use crate::auth::Secret;
 use crate::config::Database;
+use crate::secrets::KeptSecret;
 use std::sync::Arc;
 
 impl Plane {
-    /// `password=` of the entry, else auth_file, else what authenticated the client.
+    /// `password=` of the entry, else what proves clients who are that user: a secret of its own, auth_file,
+    /// a list, what authenticated the client.
     /// `None` = nothing is known.
     pub fn stored(&self, policy: &Policy, entry: &PoolEntry, config: &Database) -> Option<Stored> {
         let (database, user) = (&entry.share.database.name, &entry.share.user);
@@ -24,7 +26,12 @@ impl Plane {
 
     fn of_user(&self, policy: &Policy, database: &str, user: &str) -> Option<Arc<Secret>> {
         let is_plain = |secret: &Secret| matches!(secret, Secret::Plain(_));
-        let of_file = policy.users.secret(user).filter(|secret| !secret.is_empty()).cloned();
+        let kept = self.client_secrets.current();
+        let proof = |secret: &Arc<KeptSecret>| secret.proofs(user).into_iter().next();
+        let own = kept.own(user).and_then(proof);
+        let of_file = || policy.users.secret(user).filter(|secret| !secret.is_empty()).cloned();
+        let of_list = || kept.list(&policy.snapshot, database).and_then(proof);
+        let of_file = own.or_else(of_file).or_else(of_list).filter(|secret| !secret.is_empty());
         let found = self.secrets.found(database, user);
         match (of_file, found) {
             // a hash may not prove what the server asks for; what a directory or PAM has taken does

@@ -6,7 +6,7 @@
 use super::error::{Reason, SecretError};
 use super::fetch::{Fetch, Fetching, Found, Stage};
 use super::key::Purpose;
-use super::value::{Content, Login, read_users};
+use super::value::Content;
 use crate::iam::{self, CallError, SecretsApi};
 use std::sync::Arc;
 
@@ -30,10 +30,7 @@ impl AwsSecret {
             Err(error) => return Err(read(&error)),
         };
         let text = value.text.as_bytes();
-        let content = match self.purpose {
-            Purpose::Servers => Content::Login(Login::read(text)?),
-            Purpose::Clients => Content::Users(Arc::new(read_users(text)?)),
-        };
+        let content = Content::read(self.purpose, text)?;
         Ok(Some(Found { id: Some(value.version), created_at: value.created_at, content, doubt: None }))
     }
 }

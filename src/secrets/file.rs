@@ -9,7 +9,7 @@
 use super::error::{Reason, SecretError};
 use super::fetch::{Fetch, Fetching, Fingerprint, Found, Stage};
 use super::key::Purpose;
-use super::value::{Content, Login, read_users};
+use super::value::Content;
 use crate::base::limits;
 use crate::config::FileStamp;
 use crate::iam::file::{Unread, read_wiped};
@@ -55,26 +55,20 @@ impl SecretFile {
 
     async fn read(&self, seen: &Seen) -> Result<Found, SecretError> {
         let content = if !seen.is_directory {
-            let text = read(&self.path).await?;
-            match self.purpose {
-                Purpose::Servers => Content::Login(Login::read(&text)?),
-                Purpose::Clients => Content::Users(Arc::new(read_users(&text)?)),
-            }
+            let text = read(&self.path, self.purpose.file_bytes_max()).await?;
+            Content::read(self.purpose, &text)?
         } else {
+            let bytes_max = limits::KEPT_SECRET_BYTES_MAX;
             let [user, password] = PARTS.map(|part| self.path.join(part));
-            let user = match read(&user).await {
+            let user = match read(&user, bytes_max).await {
                 Err(error) if error.reason == Reason::Missing => None,
                 user => Some(user?),
             };
-            let password = read(&password).await.map_err(|error| match error.reason {
+            let password = read(&password, bytes_max).await.map_err(|error| match error.reason {
                 Reason::Missing => SecretError::with(Reason::Missing, "the directory has no file password"),
                 _ => error,
             })?;
-            let login = Login::of_parts(user.as_ref().map(|user| user.as_slice()), &password)?;
-            match self.purpose {
-                Purpose::Servers => Content::Login(login),
-                Purpose::Clients => Content::Users(Arc::new(login.into_users()?)),
-            }
+            Content::of_parts(self.purpose, user.as_ref().map(|user| user.as_slice()), &password)?
         };
         let doubt = seen.mode.filter(|mode| mode & WORLD_READABLE != 0);
         let doubt = doubt.map(|mode| format!("mode {:04o}", mode & 0o7777).into());
@@ -126,8 +120,8 @@ async fn look(path: &Path) -> Seen {
     Seen { fingerprint, is_directory, mode }
 }
 
-async fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    read_wiped(path, limits::KEPT_SECRET_BYTES_MAX).await.map_err(|why| {
+async fn read(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    read_wiped(path, bytes_max).await.map_err(|why| {
         let reason = match why {
             Unread::Missing => Reason::Missing,
             Unread::Unreadable | Unread::Irregular => Reason::Inaccessible,

@@ -1,5 +1,6 @@
 //! What tells one secret from another: where it is kept, and what it is for.
 
+use crate::base::limits;
 use crate::iam::{Region, SourceKey};
 use std::fmt;
 use std::sync::Arc;
@@ -7,9 +8,9 @@ use std::sync::Arc;
 /// Where a secret is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// A file, or a directory of its parts (`secret_file`).
+    /// A file, or a directory of its parts (`secret_file`, `auth_secret_file`).
     File(Arc<str>),
-    /// AWS Secrets Manager (`secret_arn`).
+    /// AWS Secrets Manager (`secret_arn`, `auth_secret_arn`).
     Aws {
         /// Its ARN.
         arn: Arc<str>,
@@ -47,16 +48,32 @@ pub fn region_of_arn(arn: &str) -> Result<Region, &'static str> {
 pub enum Purpose {
     /// Servers are logged in to with it.
     Servers,
-    /// Clients are proven by it.
+    /// Clients are proven by it, whom it names.
     Clients,
+    /// Clients of the one user at whose entry it stands are proven by it; it need not name that.
+    User,
 }
 
 impl Purpose {
+    /// Whether what it says is looked at when clients log in.
+    pub fn is_of_clients(self) -> bool {
+        matches!(self, Self::Clients | Self::User)
+    }
+
+    /// The most bytes of a file that is kept for it.
+    pub(super) fn file_bytes_max(self) -> usize {
+        match self {
+            Self::Servers => limits::KEPT_SECRET_BYTES_MAX,
+            Self::Clients | Self::User => limits::KEPT_USERS_BYTES_MAX,
+        }
+    }
+
     /// The word of SHOW SECRETS.
     pub fn name(self) -> &'static str {
         match self {
             Self::Servers => "servers",
             Self::Clients => "clients",
+            Self::User => "user",
         }
     }
 }

@@ -19,6 +19,7 @@ mod store;
 mod value;
 
 pub use aws::AwsSecret;
+pub use budget::{Allowance, Budget};
 pub use error::{Reason, SecretError};
 pub use fetch::{Fetch, Fetching, Fingerprint, Found, Stage};
 pub use file::SecretFile;
@@ -26,4 +27,4 @@ pub use keeper::{KeptSecret, SecretReport, Version};
 pub use key::{Place, Purpose, SecretKey, region_of_arn};
 pub use pool_secret::{Choice, Pause, PoolSecret};
 pub use store::Secrets;
-pub use value::{Content, Login, Unreadable};
+pub use value::{Content, Login, Unreadable, Users};

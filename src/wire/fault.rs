@@ -42,6 +42,8 @@ pub enum Fault {
     EmptyPassword,
     SaslFailed,
     SaslMechanism,
+    /// A proof is wrong by what is known, and a secret that others keep is not.
+    SecretsUnknown,
     TrustFailed,
     CertificateFailed,
     PeerRejected,
@@ -163,6 +165,7 @@ impl Fault {
             Self::EmptyPassword => "empty password returned by client",
             Self::SaslFailed => "SASL authentication failed",
             Self::SaslMechanism => "client selected an invalid SASL authentication mechanism",
+            Self::SecretsUnknown => "a secret that clients prove themselves by is not known yet",
             Self::TrustFailed => "\"trust\" authentication failed",
             Self::CertificateFailed => "certificate authentication failed",
             Self::PeerRejected => "unix socket login rejected",
@@ -229,6 +232,7 @@ impl Fault {
             Self::Relayed { sqlstate, .. } => sqlstate,
             Self::NoServer { .. } => sqlstate::CONNECTION_FAILURE,
             Self::JwtFailed => sqlstate::INVALID_AUTHORIZATION,
+            Self::SecretsUnknown => sqlstate::CANNOT_CONNECT_NOW,
             Self::AuthorizationIdentity => sqlstate::FEATURE_NOT_SUPPORTED,
             Self::CallerFailed | Self::RdsTokenFailed => sqlstate::INVALID_AUTHORIZATION,
             Self::StatementTooLong | Self::StatementsFull | Self::ClientStatementsFull => {

@@ -8,7 +8,8 @@
 //! `auth`, `hba`, `vouched`, `ldap`, `pam`, `identities`; the console `console`; the protocol `bad_input`,
 //! `postgres18`, `replication`; pooling `pooling`; prepared statements `statements`; cancel requests
 //! `cancel`, `peers`; what clients are told `errors`; statistics `statistics`; the log `lines`, `watch`.
-//! Ours: secrets that others keep `secrets`, `secrets_manager`.
+//! Ours: secrets that others keep `secrets`, `secrets_manager`, `client_secrets`,
+//! `client_rotations`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -20,6 +21,8 @@ mod auth;
 mod bad_input;
 mod callers;
 mod cancel;
+mod client_rotations;
+mod client_secrets;
 mod console;
 mod context;
 mod drivers;

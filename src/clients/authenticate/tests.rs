@@ -70,23 +70,38 @@ async fn run(
     secret: Option<&str>,
     password: &str,
 ) -> (&'static str, Result<bool, LoginEnd>) {
+    let known: Vec<_> = secret.into_iter().collect();
+    let (asked, outcome) = run_with(question, &known, &[], password).await;
+    (asked, outcome.map(|(_, learns)| learns))
+}
+
+/// The same with several secrets, and with those that become known when these are not proven; gives the one
+/// that was proven.
+async fn run_with(
+    question: Question,
+    known: &[&str],
+    newer: &[&str],
+    password: &str,
+) -> (&'static str, Result<(String, bool), LoginEnd>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let secret = secret.map(|text| Arc::new(Secret::parse(text)));
+    let secrets =
+        |texts: &[&str]| -> Vec<_> { texts.iter().map(|text| Arc::new(Secret::parse(text))).collect() };
+    let (known, newer) = (secrets(known), secrets(newer));
     let server = async move {
         let mut stream = ClientStream::new(Socket::Unix(ours));
         let (verifiers, semaphore) = (Verifiers::new([1; 32]), FairSemaphore::new(1, 1));
         let rules = ProofRules {
             question,
             user: "bob",
-            secret: secret.as_ref(),
+            secrets: &known,
             scram_iterations: 16,
             random: &Randomness::default(),
             verifiers: &verifiers,
             key_derivation: key_derivation(&semaphore),
         };
-        let keys = prove(&mut stream, &rules).await?;
+        let proven = prove(&mut stream, &rules, async { newer }).await?;
         stream.send(&[]).await.unwrap(); // what is held
-        Ok(keys.is_some())
+        Ok((proven.secret.to_text().expose().to_owned(), proven.keys.is_some()))
     };
     tokio::join!(play(theirs, "bob", password), server)
 }
@@ -126,6 +141,64 @@ async fn every_method_takes_the_secrets_that_it_can_check() {
 }
 
 #[tokio::test]
+async fn each_of_two_versions_of_a_password_proves_its_owner() {
+    let hash = md5::hash(b"old", "bob");
+    for question in [Question::Plain, Question::Md5, Question::ScramSha256] {
+        for password in ["new", "old"] {
+            let (_, outcome) = run_with(question, &["new", "old"], &[], password).await;
+            assert_eq!(outcome, Ok((password.to_owned(), false)), "{question:?}");
+        }
+        let (_, outcome) = run_with(question, &["new", "old"], &[], "older").await;
+        assert!(outcome.is_err(), "{question:?}");
+    }
+    let (_, outcome) = run_with(Question::Md5, &["new", hash.expose()], &[], "old").await;
+    assert_eq!(outcome, Ok((hash.expose().to_owned(), false)));
+    let verifier = scram_secret();
+    let (_, outcome) = run_with(Question::ScramSha256, &[&verifier, "pen"], &[], "pencil").await;
+    assert_eq!(outcome, Ok((verifier.clone(), true)), "its keys are learnt");
+    // Another salt was told: nothing says whether a client that fails knows the other one.
+    let (_, outcome) = run_with(Question::ScramSha256, &[&verifier, "pen"], &[], "pen").await;
+    assert_eq!(outcome, Err(Fault::SaslFailed.into()));
+}
+
+#[tokio::test]
+async fn an_answer_is_held_against_what_has_become_known_since() {
+    for question in [Question::Plain, Question::Md5, Question::ScramSha256] {
+        for known in [&["old"][..], &["old", "older"], &[], &[""]] {
+            let (_, outcome) = run_with(question, known, &["new", "old"], "new").await;
+            assert_eq!(outcome, Ok(("new".to_owned(), false)), "{question:?} {known:?}");
+            let (_, outcome) = run_with(question, known, &["new"], "wrong").await;
+            assert!(outcome.is_err(), "{question:?} {known:?}");
+        }
+    }
+    let verifier = scram_secret();
+    let (_, outcome) = run_with(Question::Plain, &["old"], &[&verifier], "pencil").await;
+    assert_eq!(outcome, Ok((verifier, false)));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_what_is_newer_whose_proof_is_right() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let server = async move {
+        let mut stream = ClientStream::new(Socket::Unix(ours));
+        let (verifiers, semaphore) = (Verifiers::new([1; 32]), FairSemaphore::new(1, 1));
+        let secrets = [Arc::new(Secret::parse("pencil"))];
+        let rules = ProofRules {
+            question: Question::Md5,
+            user: "bob",
+            secrets: &secrets,
+            scram_iterations: 16,
+            random: &Randomness::default(),
+            verifiers: &verifiers,
+            key_derivation: key_derivation(&semaphore),
+        };
+        prove(&mut stream, &rules, std::future::pending()).await.is_ok()
+    };
+    let (_, is_proven) = tokio::join!(play(theirs, "bob", "pencil"), server);
+    assert!(is_proven);
+}
+
+#[tokio::test]
 async fn strangers_and_users_without_a_password_go_the_same_way_and_fail() {
     for (question, method, fault) in [
         (Question::Plain, "plain", Fault::PasswordWrong),
@@ -157,17 +230,17 @@ async fn answered(question: Question, script: &[u8]) -> LoginEnd {
     theirs.shutdown().await.unwrap();
     let mut stream = ClientStream::new(Socket::Unix(ours));
     let (verifiers, semaphore) = (Verifiers::new([1; 32]), FairSemaphore::new(1, 1));
-    let secret = Arc::new(Secret::parse("pencil"));
+    let secrets = [Arc::new(Secret::parse("pencil"))];
     let rules = ProofRules {
         question,
         user: "bob",
-        secret: Some(&secret),
+        secrets: &secrets,
         scram_iterations: 16,
         random: &Randomness::default(),
         verifiers: &verifiers,
         key_derivation: key_derivation(&semaphore),
     };
-    prove(&mut stream, &rules).await.unwrap_err()
+    prove(&mut stream, &rules, async { Vec::new() }).await.unwrap_err()
 }
 
 #[tokio::test]

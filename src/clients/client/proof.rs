@@ -1,32 +1,37 @@
 //! The proof of a client's identity, and what only one that has proven it may learn.
 //!
-//! The secret comes from auth_file or auth_query. Never says which of user and password was wrong. Source:
-//! PgBouncer, src/client.c (set_pool, finish_set_pool, handle_auth_query_response).
+//! The secret comes from where others keep it, from auth_file or auth_query. Never says which of user and
+//! password was wrong. Source: PgBouncer, src/client.c (set_pool, finish_set_pool,
+//! handle_auth_query_response).
 
 use super::{LoginAttempt, gone};
 use crate::auth::hba::{IdentMap, Origin, Visit};
 use crate::auth::jwt::JwtOptions;
 use crate::auth::ldap::LdapOptions;
-use crate::auth::{Method, Question, ScramKeys, Secret};
+use crate::auth::{Method, Question, Secret};
 use crate::base::{Address, Proof, log_about};
 use crate::clients::auth_query;
-use crate::clients::authenticate::{ProofRules, prove};
+use crate::clients::authenticate::{ProofRules, Proven, prove};
 use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
 use crate::clients::stream::ClientStream;
 use crate::clients::unauthenticated::Pace;
 use crate::clients::verifiers::KeyDerivation;
 use crate::config::{CONSOLE_DATABASE, Database};
-use crate::control::{Phase, Policy};
+use crate::control::{Checked, Phase, Policy, SecretsOfClients};
+use crate::secrets::KeptSecret;
 use crate::wire::Fault;
 use std::sync::Arc;
 
 /// What is known of a user.
+#[derive(Default)]
 pub(super) struct Found {
-    /// `None`: there is no such user.
-    secret: Option<Arc<Secret>>,
-    /// auth_query said so: servers are logged in to with it once it has proven the client.
-    is_from_query: bool,
+    /// What proves it, each by itself; nothing: there is no such user.
+    secrets: Vec<Arc<Secret>>,
+    /// Servers are logged in to with what has proven the client: no file has it.
+    is_learnt: bool,
+    /// The kept secret that names it, or might in another version.
+    checked: Option<Checked>,
 }
 
 /// What a client has to do to be let in.
@@ -41,8 +46,19 @@ struct Demand {
 }
 
 impl Found {
-    pub(super) fn nothing() -> Self {
-        Self { secret: None, is_from_query: false }
+    /// A user of whom that is known.
+    fn of(secret: Arc<Secret>) -> Self {
+        Self { secrets: vec![secret], ..Self::default() }
+    }
+
+    /// What a kept secret says of `user`.
+    fn kept(secret: &Arc<KeptSecret>, user: &str) -> Self {
+        let checked = Checked::now(secret); // before it is read: a version in between is a newer one
+        Self { secrets: secret.proofs(user), is_learnt: true, checked: Some(checked) }
+    }
+
+    fn is_somebody(&self) -> bool {
+        !self.secrets.is_empty()
     }
 }
 
@@ -75,32 +91,29 @@ impl LoginAttempt {
             Method::RdsIam => return Box::pin(self.prove_by_rds_token(clients, policy, stream)).await,
             _ => {}
         }
-        let found = self.secret(clients, policy, database, stream).await?;
-        let mut proof = Proof::by(method.word());
-        let keys = match (method, &found.secret) {
-            (Method::Any | Method::Reject | Method::Jwt | Method::Ldap | Method::Pam, _) => None,
-            (Method::IamCaller | Method::RdsIam, _) => None,
-            (Method::Trust, Some(_)) => None,
-            (Method::Trust, None) => return Err(Fault::TrustFailed.into()),
-            (Method::Asked(question), secret) => {
-                self.ask(clients, policy, question, secret.as_ref(), stream).await?
-            }
-            (Method::Cert, None) => return Err(Fault::CertificateFailed.into()),
-            (Method::Cert, Some(_)) => {
-                proof = self.prove_by_certificate(clients, stream, map.as_deref())?;
-                None
-            }
-            (Method::Peer, None) => return Err(Fault::PeerRejected.into()),
-            (Method::Peer, Some(_)) => {
-                proof = Box::pin(self.prove_by_account(clients, map.as_deref())).await?;
-                None
-            }
-        };
-        if let Some(secret) = found.secret.as_ref().filter(|_| found.is_from_query) {
-            clients.plane.secrets.learn(&self.database, &self.user, Arc::clone(secret));
+        let kept = clients.plane.client_secrets.current();
+        if kept.is_awaited() {
+            let _waits_for_us = stream.waits_for_us();
+            Box::pin(kept.first()).await;
         }
-        if let (Some(keys), Some(secret)) = (keys, &found.secret) {
-            clients.plane.secrets.learn_keys(&self.user, secret, keys);
+        let found = self.secret(clients, policy, (database, &kept), stream).await?;
+        let mut proof = Proof::by(method.word());
+        match method {
+            Method::Any | Method::Reject | Method::Jwt | Method::Ldap | Method::Pam => {}
+            Method::IamCaller | Method::RdsIam => {}
+            Method::Trust if found.is_somebody() => {}
+            Method::Trust => return Err(Fault::TrustFailed.into()),
+            Method::Asked(question) => {
+                self.ask(clients, policy, question, (&found, &kept), stream).await?;
+            }
+            Method::Cert if found.is_somebody() => {
+                proof = self.prove_by_certificate(clients, stream, map.as_deref())?;
+            }
+            Method::Cert => return Err(Fault::CertificateFailed.into()),
+            Method::Peer if found.is_somebody() => {
+                proof = Box::pin(self.prove_by_account(clients, map.as_deref())).await?;
+            }
+            Method::Peer => return Err(Fault::PeerRejected.into()),
         }
         Ok(proof)
     }
@@ -136,24 +149,24 @@ impl LoginAttempt {
         Ok(Demand { method: rule.method, map, ldap, jwt, claims_map: rule.claims_map().cloned() })
     }
 
-    /// Asks the client for a proof of its secret; gives the keys that it has shown to hold.
+    /// Asks the client for a proof of its secret, and keeps what that is good for.
     async fn ask(
         &self,
         clients: &Clients,
         policy: &Policy,
         question: Question,
-        secret: Option<&Arc<Secret>>,
+        (found, kept): (&Found, &Arc<SecretsOfClients>),
         stream: &mut ClientStream,
-    ) -> Result<Option<ScramKeys>, LoginEnd> {
+    ) -> Result<(), LoginEnd> {
         let settings = &policy.snapshot.settings;
         let scram_iterations = settings.scram_iterations.get();
         let permits = &clients.plane.key_derivation;
         let is_due_to_all = question == Question::ScramSha256
-            && !clients.verifiers.prepare(&policy.users, scram_iterations, permits);
+            && !clients.verifiers.prepare((&policy.users, kept), scram_iterations, permits);
         let rules = ProofRules {
             question,
             user: &self.user,
-            secret,
+            secrets: &found.secrets,
             scram_iterations,
             random: &clients.random,
             verifiers: &clients.verifiers,
@@ -164,21 +177,62 @@ impl LoginAttempt {
                 is_due_to_all,
             },
         };
-        prove(stream, &rules).await
+        let newer = async { Box::pin(self.newer(clients, found, kept)).await };
+        let proven = prove(stream, &rules, newer).await;
+        let Proven { secret, keys } = proven.map_err(|end| unless_unknown(end, kept))?;
+        let of_kept = found.checked.is_some();
+        if of_kept && clients.plane.policy.load().users.is_gone(&self.user) {
+            Box::pin(clients.plane.until_back(&self.user)).await;
+        }
+        let servers = &clients.plane.secrets;
+        if let Some(keys) = keys {
+            servers.learn_keys(&self.user, &secret, keys);
+        }
+        if found.is_learnt || !found.secrets.contains(&secret) {
+            servers.learn(&self.database, &self.user, secret);
+        }
+        Ok(())
     }
 
-    /// The secret of the client's user: from auth_file, from auth_query; none that anything proves for the
-    /// user that the database entry names. `None`: no such user; an entry of `[users]` says what holds for a
-    /// user, not that there is one.
-    pub(super) async fn secret(
+    /// What has become known of the user since `found`, after kept secrets were fetched anew.
+    async fn newer(&self, clients: &Clients, found: &Found, kept: &SecretsOfClients) -> Vec<Arc<Secret>> {
+        if kept.is_empty() {
+            return Vec::new();
+        }
+        let checked = found.checked.as_ref();
+        clients.plane.client_secrets.look_again(kept, &self.user, checked).await;
+        let now = checked.map(|checked| checked.secret.proofs(&self.user)).unwrap_or_default();
+        now.into_iter().filter(|secret| !found.secrets.contains(secret)).collect()
+    }
+
+    /// The secrets of the client's user: its own kept secret, else from auth_file, from the list that holds
+    /// for its database, from auth_query; none that anything proves for the user that the database entry
+    /// names. Nothing: no such user; an entry of `[users]` says what holds for a user, not that there is one.
+    async fn secret(
         &self,
         clients: &Clients,
         policy: &Policy,
-        database: Option<&Database>,
+        (database, kept): (Option<&Database>, &SecretsOfClients),
         stream: &mut ClientStream,
     ) -> Result<Found, LoginEnd> {
-        if let Some(secret) = policy.users.secret(&self.user) {
-            return Ok(Found { secret: Some(secret.clone()), is_from_query: false });
+        if let Some(own) = kept.own(&self.user) {
+            let found = Found::kept(own, &self.user);
+            self.tell_unknown(clients, &found);
+            return Ok(found);
+        }
+        let list = kept.list(&policy.snapshot, &self.database).map(|list| Found::kept(list, &self.user));
+        let is_listed = list.as_ref().is_some_and(Found::is_somebody);
+        let is_gone = policy.users.is_gone(&self.user);
+        let of_file = policy.users.secret(&self.user);
+        if let Some(secret) = of_file.filter(|_| !is_gone) {
+            return Ok(Found::of(Arc::clone(secret)));
+        }
+        if is_listed && let Some(list) = list {
+            return Ok(list);
+        }
+        let checked = list.and_then(|list| list.checked);
+        if let Some(secret) = of_file {
+            return Ok(Found { checked, ..Found::of(Arc::clone(secret)) }); // nothing proves who is gone
         }
         let settings = &policy.snapshot.settings;
         let has_query = match database {
@@ -194,16 +248,21 @@ impl LoginAttempt {
                 end = gone(stream) => return Err(end),
             };
             let secret = found.ok_or(Fault::NoSuchUser)?;
-            return Ok(Found { secret: Some(secret), is_from_query: true });
+            return Ok(Found { is_learnt: true, checked, ..Found::of(secret) });
         }
         let is_forced = database.is_some_and(|database| database.user.as_ref() == Some(&self.user));
         if is_forced {
-            return Ok(Found { secret: Some(Arc::new(Secret::none())), is_from_query: false });
+            return Ok(Found { checked, ..Found::of(Arc::new(Secret::none())) });
         }
-        if self.may_log(clients) {
+        let found = Found { checked, ..Found::default() };
+        self.tell_unknown(clients, &found);
+        Ok(found)
+    }
+
+    fn tell_unknown(&self, clients: &Clients, found: &Found) {
+        if !found.is_somebody() && self.may_log(clients) {
             log_about!(info, self.about(), "no such user: {}", self.user);
         }
-        Ok(Found::nothing())
     }
 
     /// What only a client that has proved who it is may learn: whether its database is there for it.
@@ -224,5 +283,16 @@ impl LoginAttempt {
             Some(_) => Ok(database),
             None => Err(Fault::NoSuchDatabase { name: name() }.into()),
         }
+    }
+}
+
+/// How a login ends whose proof is wrong while not all is known that proofs are held against: the same for
+/// whoever it may be, since that tells who exists.
+fn unless_unknown(end: LoginEnd, kept: &SecretsOfClients) -> LoginEnd {
+    match end {
+        LoginEnd::Fault(Fault::PasswordWrong | Fault::SaslFailed) if kept.lacks_any() => {
+            Fault::SecretsUnknown.into()
+        }
+        end => end,
     }
 }

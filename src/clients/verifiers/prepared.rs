@@ -1,5 +1,5 @@
-//! The verifiers of the plain passwords of auth_file, derived before anybody is waited for: a login must not
-//! take longer because it is the first of a user that there is.
+//! The verifiers of the plain passwords of auth_file, and of secrets that others keep, derived before anybody
+//! is waited for: a login must not take longer because it is the first of a user that there is.
 //!
 //! Until they are ready every client waits for a derivation, whoever it says it is: one that only some wait
 //! for would tell who they are. Derived one by one on permits like a client's, from the first login by SCRAM
@@ -8,7 +8,7 @@
 use super::{Tag, Verifiers};
 use crate::auth::{ScramSecret, Secret, UserList};
 use crate::base::limits;
-use crate::control::FairSemaphore;
+use crate::control::{FairSemaphore, SecretsOfClients};
 use crate::tasks;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,12 +30,26 @@ type Ready = HashMap<Tag, Arc<ScramSecret>>;
 #[derive(Clone)]
 struct Wanted {
     users: Arc<UserList>,
+    kept: Arc<SecretsOfClients>,
+    /// What state of `kept` it is.
+    stamp: u64,
     iterations: u32,
 }
 
 impl Wanted {
     fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.users, &other.users) && self.iterations == other.iterations
+        Arc::ptr_eq(&self.users, &other.users)
+            && Arc::ptr_eq(&self.kept, &other.kept)
+            && (self.stamp, self.iterations) == (other.stamp, other.iterations)
+    }
+
+    /// Every user, with each of its secrets.
+    fn all(&self) -> Vec<(Arc<str>, Arc<Secret>)> {
+        let of_file = self.users.users().filter_map(|user| {
+            let secret = self.users.secret(user)?;
+            Some((Arc::clone(user), Arc::clone(secret)))
+        });
+        of_file.chain(self.kept.known()).collect()
     }
 }
 
@@ -57,14 +71,16 @@ impl Prepared {
 }
 
 impl Verifiers {
-    /// Whether the verifiers of `users` are ready; where nobody has begun to derive them, that begins.
+    /// Whether the verifiers of `users`, and of those whom `kept` names, are ready; where nobody has begun to
+    /// derive them, that begins.
     pub fn prepare(
         self: &Arc<Self>,
-        users: &Arc<UserList>,
+        (users, kept): (&Arc<UserList>, &Arc<SecretsOfClients>),
         iterations: u32,
         permits: &FairSemaphore,
     ) -> bool {
-        let wanted = Wanted { users: Arc::clone(users), iterations };
+        let stamp = kept.stamp();
+        let wanted = Wanted { users: Arc::clone(users), kept: Arc::clone(kept), stamp, iterations };
         let mut state = self.prepared.state();
         if state.of.as_ref().is_some_and(|own| own.is(&wanted)) {
             return state.is_ready;
@@ -100,16 +116,15 @@ impl Verifiers {
     /// What is known of those that are wanted, and what is missing. `None`: so many are not prepared.
     fn look_up(&self, wanted: &Wanted) -> Option<(Ready, Vec<Missing>)> {
         let (mut ready, mut missing) = (Ready::new(), Vec::new());
-        for user in wanted.users.users() {
-            let Some(secret) = wanted.users.secret(user) else { continue };
-            let Secret::Plain(password) = &**secret else { continue };
+        for (user, secret) in wanted.all() {
+            let Secret::Plain(password) = &*secret else { continue };
             if password.is_empty() {
                 continue;
             }
-            let tag = self.tag(user, password.expose());
+            let tag = self.tag(&user, password.expose());
             match self.known(&tag, wanted.iterations) {
                 Some(verifier) => drop(ready.insert(tag, verifier)),
-                None => missing.push((tag, Arc::clone(user), Arc::clone(secret))),
+                None => missing.push((tag, user, secret)),
             }
             if ready.len() + missing.len() > limits::PREPARED_VERIFIERS_MAX {
                 return None;
@@ -134,21 +149,25 @@ mod tests {
 
     const CLIENT: Address = Address::Unix { port: 0, pid: 0, uid: 0 };
 
-    fn users(text: &str) -> Arc<UserList> {
-        Arc::new(UserList::parse(text.as_bytes()).0)
+    /// Users of a file, and none of secrets.
+    type Users = (Arc<UserList>, Arc<SecretsOfClients>);
+
+    fn users(text: &str) -> Users {
+        (Arc::new(UserList::parse(text.as_bytes()).0), Arc::default())
     }
 
     /// Logins of every kind of user, in the list's order, and of nobody.
     fn logins(
         verifiers: &Arc<Verifiers>,
-        users: &Arc<UserList>,
+        (users, kept): &Users,
         permits: &FairSemaphore,
     ) -> Vec<JoinHandle<Verifier>> {
         let names = users.users().map(|user| user.to_string()).chain(["nobody".to_owned()]);
         let logins = names.map(|user| {
             let (verifiers, users, permits) = (Arc::clone(verifiers), Arc::clone(users), permits.clone());
+            let kept = Arc::clone(kept);
             tokio::spawn(async move {
-                let is_due_to_all = !verifiers.prepare(&users, 10, &permits);
+                let is_due_to_all = !verifiers.prepare((&users, &kept), 10, &permits);
                 let key_derivation =
                     KeyDerivation { semaphore: &permits, client: &CLIENT, iterations_max: 1, is_due_to_all };
                 verifiers.of(&user, users.secret(&user), 10, key_derivation, || false).await
@@ -157,8 +176,8 @@ mod tests {
         logins.collect()
     }
 
-    async fn ready(verifiers: &Arc<Verifiers>, users: &Arc<UserList>, permits: &FairSemaphore) {
-        while !verifiers.prepare(users, 10, permits) {
+    async fn ready(verifiers: &Arc<Verifiers>, (users, kept): &Users, permits: &FairSemaphore) {
+        while !verifiers.prepare((users, kept), 10, permits) {
             yield_now().await;
         }
     }

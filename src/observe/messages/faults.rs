@@ -60,6 +60,11 @@ each_variant! { Fault, row;
         "SCRAM: the password is wrong, there is no such user, or what is stored cannot be used for SCRAM.",
         "Correct the client's password, `auth_file` or what `auth_query` gives.";
     SaslMechanism: "The client has chosen a mechanism that was not offered.", APPLICATION;
+    SecretsUnknown:
+        "What the client has proven is wrong by what is known, but a secret of `auth_secret_file` or \
+         `auth_secret_arn` was never read, and it may be right by that. So is told whoever is refused \
+         meanwhile.",
+        "See the ERROR line of the secret, and SHOW SECRETS.";
     TrustFailed: "`auth_type=trust`, and there is no such user.", "Add the user to `auth_file`.";
     CertificateFailed:
         "`cert`, and the client has come without TLS, has shown no certificate, or none for that user; a \

@@ -8,7 +8,7 @@ pub(super) const SECRETS: &[Message] = &[
     log(
         "secret {name}: version {new} takes the place of {old}",
         "The secret has changed. Servers that are there stay; new ones are logged in to with the new \
-         version.",
+         version. Clients are proven by the new version, and for 15 minutes by the one before.",
         NONE,
     ),
     log(
@@ -31,7 +31,8 @@ pub(super) const SECRETS: &[Message] = &[
     ),
     error(
         "secret {name}: not known: {error}; {advice}",
-        "The same, and no version was ever read: no server can be logged in to. Clients wait.",
+        "The same, and no version was ever read: no server can be logged in to with it, no client proven by \
+         it. Clients wait.",
         "Do what the line says; see [why a secret cannot be had](#why-a-secret-cannot-be-had).",
     ),
     debug(
@@ -86,9 +87,24 @@ pub(super) const SECRETS: &[Message] = &[
         "Correct the keys, if the user should.",
     ),
     text(
-        "secret {name}: version {id}{user}",
-        "By `--check FILE --iam`: the secret can be had, and whom it names.",
+        "secret {name}: version {id}{user}{users}",
+        "By `--check FILE --iam`: the secret can be had, and whom it names, or how many users of clients.",
         NONE,
+    ),
+    text(
+        "auth_secret_file and auth_secret_arn have no effect with auth_type={word}",
+        "With `any`, `ldap`, `pam` and `jwt` nobody asks what a user is proven by.",
+        "Choose another `auth_type`, or remove the keys.",
+    ),
+    text(
+        "it cannot be combined with auth_secret_file",
+        "A user, a database or the settings have both keys.",
+        "Leave one out.",
+    ),
+    text(
+        "there are more than {most} of them: keep many users in one, as a list",
+        "Each secret is fetched by itself.",
+        "Write a list of users.",
     ),
     text(
         "secret {name}: FAILED: {why}; {advice}",
@@ -144,7 +160,7 @@ pub(super) const REASONS: &[Message] = &[
     text(
         "it says nothing that can be used",
         "`unreadable`: what stands in brackets says why.",
-        "Write JSON with `username` and `password`, or a password of one line.",
+        "Write JSON with `username` and `password`, a password of one line, or for clients a list of users.",
     ),
     text(
         "it cannot be read",
@@ -153,7 +169,11 @@ pub(super) const REASONS: &[Message] = &[
     ),
     text("no answer in time", "`timeout`: the fetch has taken more than 10 s.", "Look at what holds it up."),
     text("it is empty", "There is nothing in it.", "Write the secret."),
-    text("it has more than 65536 bytes", "More than a secret of AWS may have.", "Shorten it."),
+    text(
+        "it has more bytes than a secret may have",
+        "More than 65,536; a file with users of clients, 1,048,576.",
+        "Shorten it.",
+    ),
     text("it is not valid UTF-8", "Its bytes are no text.", "Write it as UTF-8."),
     text(
         "it is not one whole JSON object",
@@ -175,9 +195,19 @@ pub(super) const REASONS: &[Message] = &[
         "Write one line, or JSON.",
     ),
     text(
-        "it is not a JSON object of users and their secrets",
-        "Clients' secrets are `{\"user\": \"secret\", …}`, or `username` and `password`.",
+        "it does not say whose it is",
+        "Clients are to be proven by it, and it names no user.",
+        "Write JSON with `username` and `password`, or name it in the entry of its user in `[users]`.",
+    ),
+    text(
+        "its JSON has users that are not names and secrets",
+        "`users` is an object of names and texts: `{\"users\": {\"app\": \"secret\"}}`.",
         "Write it so.",
+    ),
+    text(
+        "line {line} of its list of users is broken",
+        "A list of users has the form of `auth_file`; a broken one is not used at all.",
+        "Correct the line. A password that begins with a quote or a semicolon must stand in JSON.",
     ),
     text(
         "the directory has no file password",

@@ -68,8 +68,12 @@ async fn what_is_not_there_or_no_secret_is_said() {
     let long = directory.write("long", &"x".repeat(limits::KEPT_SECRET_BYTES_MAX + 1));
     assert_eq!(
         read_at(&long).await.unwrap_err(),
-        "it says nothing that can be used (it has more than 65536 bytes)"
+        "it says nothing that can be used (it has more bytes than a secret may have)"
     );
+    let list = directory.write("list", &"\"app\" \"pencil\"\n".repeat(10_000));
+    let users = Arc::new(SecretFile::new(list.to_str().unwrap(), Purpose::Clients));
+    let found = users.fetch(Stage::Current).await.unwrap().unwrap();
+    assert_eq!(found.content.users().unwrap().count(), 1, "a list may be longer than a secret of AWS");
     assert_eq!(
         read_at(Path::new("/dev/zero")).await.unwrap_err(),
         "it cannot be read (it is no regular file)"

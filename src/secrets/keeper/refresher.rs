@@ -3,9 +3,8 @@
 //!
 //! Fetches one at a time, each bounded in time, no two within a second. Never logs a secret.
 
-use super::{Memory, PREVIOUS_FOR, Shared, Version};
+use super::{Memory, Shared, Version, is_young};
 use crate::audit::{self, Event};
-use crate::iam::WallClock;
 use crate::secrets::error::{Reason, SecretError};
 use crate::secrets::fetch::{Fetch, Fingerprint, Found, Stage};
 use crate::secrets::key::{Purpose, SecretKey};
@@ -34,7 +33,6 @@ pub(super) struct Refresher {
     purpose: Purpose,
     shared: Arc<Shared>,
     fetch: Arc<dyn Fetch>,
-    clock: Arc<dyn WallClock>,
     next_at: Instant,
     began_at: Option<Instant>,
     /// Fetches that have failed in a row.
@@ -48,25 +46,10 @@ pub(super) struct Refresher {
 }
 
 impl Refresher {
-    pub(super) fn new(
-        key: &SecretKey,
-        shared: Arc<Shared>,
-        fetch: Arc<dyn Fetch>,
-        clock: Arc<dyn WallClock>,
-    ) -> Self {
-        Self {
-            name: key.to_string(),
-            purpose: key.purpose,
-            shared,
-            fetch,
-            clock,
-            next_at: Instant::now(),
-            began_at: None,
-            failed: 0,
-            seen: None,
-            count: 0,
-            told: None,
-        }
+    pub(super) fn new(key: &SecretKey, shared: Arc<Shared>, fetch: Arc<dyn Fetch>) -> Self {
+        let (next_at, began_at) = (Instant::now(), None);
+        let (name, purpose) = (key.to_string(), key.purpose);
+        Self { name, purpose, shared, fetch, next_at, began_at, failed: 0, seen: None, count: 0, told: None }
     }
 
     /// A panic is a fetch that has failed: the next one comes at its time.
@@ -75,7 +58,7 @@ impl Refresher {
             let name = self.name.clone();
             if tasks::guarded("fetching a secret", name, self.follow()).await.is_none() {
                 self.fail(SecretError::with(Reason::Unreadable, "reading it has panicked"));
-                self.shared.rounds.send_modify(|rounds| *rounds += 1);
+                self.finish();
             }
         }
     }
@@ -87,9 +70,16 @@ impl Refresher {
                 tokio::time::sleep_until(began + GAP).await;
             }
             self.began_at = Some(Instant::now());
+            self.shared.begun.fetch_add(1, Ordering::AcqRel);
             self.round(cause).await;
-            self.shared.rounds.send_modify(|rounds| *rounds += 1);
+            self.finish();
         }
+    }
+
+    /// The round that has begun is over.
+    fn finish(&self) {
+        let begun = self.shared.begun.load(Ordering::Acquire);
+        self.shared.rounds.send_modify(|rounds| *rounds = begun);
     }
 
     /// Waits until there is a reason to fetch.
@@ -136,7 +126,7 @@ impl Refresher {
     /// The one door to the memory.
     fn change_memory(&self, change: impl FnOnce(&mut Memory, SystemTime)) {
         let mut memory = Memory::clone(&self.shared.memory.load());
-        change(&mut memory, self.clock.now());
+        change(&mut memory, self.shared.clock.now());
         self.shared.memory.store(Arc::new(memory));
     }
 
@@ -171,6 +161,7 @@ impl Refresher {
             }
         });
         if !is_same {
+            self.shared.common.changes.fetch_add(1, Ordering::AcqRel);
             self.shared.common.changed.notify_one();
         }
     }
@@ -186,8 +177,7 @@ impl Refresher {
     /// The version before the current one is not kept for ever.
     fn forget_previous(&self) {
         self.change_memory(|memory, now| {
-            let is_young = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age < PREVIOUS_FOR);
-            if !memory.changed_at.is_some_and(is_young) {
+            if !memory.changed_at.is_some_and(|at| is_young(at, now)) {
                 memory.versions[Stage::Previous as usize] = None;
             }
         });

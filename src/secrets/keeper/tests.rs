@@ -15,6 +15,10 @@ struct Vault {
     versions: Mutex<[Option<(String, String)>; 3]>,
     failing: Mutex<Option<SecretError>>,
     is_file: bool,
+    /// Its texts say whom clients may be.
+    is_of_clients: bool,
+    /// How long an answer takes, which is as old then.
+    takes: Duration,
     state: AtomicU64,
     calls: AtomicU64,
 }
@@ -31,6 +35,10 @@ impl Vault {
         self.state.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn purpose(&self) -> Purpose {
+        if self.is_of_clients { Purpose::User } else { Purpose::Servers }
+    }
+
     fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
@@ -42,13 +50,16 @@ impl Fetch for Vault {
         let failing = self.failing.lock().unwrap().clone();
         let version = self.versions.lock().unwrap()[stage as usize].clone();
         Box::pin(async move {
+            if !self.takes.is_zero() {
+                tokio::time::sleep(self.takes).await;
+            }
             if let Some(error) = failing {
                 return Err(error);
             }
             Ok(version.map(|(id, password)| Found {
                 id: (!self.is_file).then(|| id.into()),
                 created_at: None,
-                content: Content::Login(Login::read(password.as_bytes()).unwrap()),
+                content: Content::read(self.purpose(), password.as_bytes()).unwrap(),
                 doubt: None,
             }))
         })
@@ -65,7 +76,7 @@ impl Fetch for Vault {
 }
 
 fn keep(vault: &Arc<Vault>) -> Arc<KeptSecret> {
-    let key = SecretKey { place: Place::File("/s".into()), purpose: Purpose::Servers };
+    let key = SecretKey { place: Place::File("/s".into()), purpose: vault.purpose() };
     Arc::new(KeptSecret::start(
         key,
         Arc::clone(vault) as Arc<dyn Fetch>,
@@ -226,4 +237,143 @@ async fn pauses_grow_to_a_minute_and_clients_wait_for_a_rotation_only() {
         now = pause.until;
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+}
+
+fn of_clients(text: &str) -> Arc<Vault> {
+    let vault = Arc::new(Vault { is_of_clients: true, ..Vault::default() });
+    vault.put(Stage::Current, Some(("v1", text)));
+    vault
+}
+
+fn proofs(secret: &KeptSecret, user: &str) -> Vec<String> {
+    secret.proofs(user).iter().map(|secret| secret.to_text().expose().to_owned()).collect()
+}
+
+/// Has `vault` go on to the next version, and `secret` know it.
+async fn rotate(vault: &Vault, secret: &KeptSecret, (id, text): (&str, &str)) {
+    vault.put(Stage::Current, Some((id, text)));
+    secret.refresh();
+    while secret.current().is_none_or(|now| &*now.id != id) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Others have asked for nothing.
+const FREE: fn(Instant) -> Result<(), Duration> = |_| Ok(());
+
+/// So many clients have proven something else than `checked`, at a time.
+async fn all_mistaken(secret: &Arc<KeptSecret>, checked: Option<&Arc<Version>>, count: usize) {
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let (secret, checked) = (Arc::clone(secret), checked.cloned());
+        clients.spawn(async move { secret.mistaken(checked.as_deref(), PATIENCE, FREE).await });
+    }
+    clients.join_all().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_are_proven_by_two_versions_and_who_is_gone_from_a_list_by_none() {
+    let vault = of_clients(r#"{"users":{"a":"a1","b":"b1","c":"c1","d":"d1"}}"#);
+    let secret = keep(&vault);
+    assert_eq!(proofs(&secret, "a"), [""; 0], "nothing is known yet");
+    secret.first(PATIENCE).await;
+    rotate(&vault, &secret, ("v2", r#"{"users":{"a":"a2","b":"b1","c":""}}"#)).await;
+    assert_eq!(proofs(&secret, "a"), ["a2", "a1"]);
+    assert_eq!(proofs(&secret, "b"), ["b1"]);
+    assert_eq!(
+        proofs(&secret, "c"),
+        [""],
+        "whom nothing proves any more, the version before does not either"
+    );
+    assert_eq!(proofs(&secret, "d"), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn alternating_users_are_both_proven_for_a_while() {
+    let login = |user: &str, password: &str| format!(r#"{{"username":"{user}","password":"{password}"}}"#);
+    let vault = of_clients(&login("a", "1"));
+    let secret = keep(&vault);
+    secret.first(PATIENCE).await;
+    rotate(&vault, &secret, ("v2", &login("b", "2"))).await;
+    assert_eq!((proofs(&secret, "b"), proofs(&secret, "a")), (vec!["2".to_owned()], vec!["1".to_owned()]));
+    rotate(&vault, &secret, ("v3", &login("b", "3"))).await;
+    assert_eq!((proofs(&secret, "b"), proofs(&secret, "a").len()), (vec!["3".to_owned(), "2".to_owned()], 0));
+}
+
+#[test]
+fn the_version_before_is_good_for_a_quarter_of_an_hour() {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    assert!(is_young(at, at) && is_young(at, at + Duration::from_secs(899)));
+    assert!(!is_young(at, at + Duration::from_secs(900)));
+    assert!(!is_young(at, at - Duration::from_secs(1)), "a clock that was put back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_proves_something_else_waits_for_one_fetch_and_sees_what_it_brings() {
+    let vault = of_clients("one");
+    let secret = keep(&vault);
+    secret.first(PATIENCE).await;
+    let checked = secret.current().unwrap();
+    vault.put(Stage::Current, Some(("v2", "two")));
+    all_mistaken(&secret, Some(&checked), 50).await;
+    assert_eq!(proofs(&secret, "a"), ["two", "one"]);
+    assert_eq!(vault.calls(), 2, "one for all, of one stage");
+    secret.mistaken(Some(&checked), PATIENCE, FREE).await;
+    assert_eq!(vault.calls(), 2, "what it was held against is not the current one any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_began_before_a_client_proved_something_is_not_what_it_waits_for() {
+    let takes = Duration::from_millis(700);
+    let vault = Arc::new(Vault { is_of_clients: true, takes, ..Vault::default() });
+    vault.put(Stage::Current, Some(("v1", "one")));
+    let secret = keep(&vault);
+    secret.first(PATIENCE).await;
+    let checked = secret.current().unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    secret.refresh();
+    while vault.calls() < 2 {
+        tokio::task::yield_now().await;
+    }
+    vault.put(Stage::Current, Some(("v2", "two"))); // AWS has answered already, and the answer is on its way
+    secret.mistaken(Some(&checked), PATIENCE, FREE).await;
+    assert_eq!((proofs(&secret, "a").first().map(String::as_str), vault.calls()), (Some("two"), 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_wrong_proofs_makes_few_fetches_and_shuts_nobody_out() {
+    let vault = of_clients("one");
+    let secret = keep(&vault);
+    secret.first(PATIENCE).await;
+    let flood = {
+        let secret = Arc::clone(&secret);
+        tokio::spawn(async move {
+            loop {
+                all_mistaken(&secret, secret.current().as_ref(), 20).await;
+            }
+        })
+    };
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let calls = vault.calls();
+    assert!((100..=10 + 200 + 5).contains(&calls), "{calls} in ten minutes: one each three seconds");
+    for number in 2..20 {
+        let (id, checked) = (format!("v{number}"), secret.current().unwrap());
+        vault.put(Stage::Current, Some((&id, &id)));
+        secret.mistaken(Some(&checked), PATIENCE, FREE).await;
+        assert_eq!(secret.current().unwrap().id, id.as_str().into(), "the one that is right sees it");
+    }
+    flood.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_its_patience() {
+    let vault = of_clients("one");
+    let secret = keep(&vault);
+    secret.first(PATIENCE).await;
+    let now = secret.current();
+    let began = Instant::now();
+    secret.mistaken(now.as_deref(), PATIENCE, |_| Err(Duration::from_secs(1))).await;
+    assert_eq!((began.elapsed(), vault.calls()), (PATIENCE, 1), "others use all that there is");
+    secret.mistaken(now.as_deref(), PATIENCE, FREE).await;
+    assert_eq!(vault.calls(), 2, "and what was not granted was not used");
 }

@@ -102,26 +102,110 @@ fn parts_are_two_files() {
     assert_eq!(parts(Some("a\nb"), "pw"), Err(Unreadable::BadUser));
 }
 
-#[test]
-fn users_are_a_map_or_one_of_rds() {
-    let users = |text: &str| {
-        let mut users: Vec<_> = read_users(text.as_bytes())?
-            .into_iter()
-            .map(|(name, secret)| format!("{name}:{}", secret.to_text().expose()))
-            .collect();
-        users.sort();
-        Ok(users.join(" "))
+/// The users of a text, each with its secret, in the order of their names; `-` is nobody's own.
+fn users_for(purpose: Purpose, text: &str) -> Result<String, Unreadable> {
+    let content = Content::read(purpose, text.as_bytes())?;
+    let users = content.users().expect("they are asked for");
+    let mut all: Vec<_> = users.named().iter().map(|(name, secret)| shown(name, secret)).collect();
+    if let Users::One(Login { user: None, secret }) = users {
+        all.push(shown("-", secret));
+    }
+    all.sort();
+    assert_eq!(all.len(), users.count());
+    Ok(all.join(" "))
+}
+
+fn shown(name: &str, secret: &Secret) -> String {
+    let kind = match secret {
+        Secret::Plain(_) => "plain",
+        Secret::Md5(_) => "md5",
+        Secret::Scram(_) => "scram",
     };
+    format!("{name}:{kind}:{}", secret.to_text().expose())
+}
+
+const HASH: &str = "md54b5f41e8a9b1a0a1ee1ae5a2d5a2d5a2";
+
+#[test]
+fn users_are_one_login_or_a_list() {
+    let users = |text: &str| users_for(Purpose::Clients, text);
+    let is = |text: &str| Ok(text.to_owned());
+    assert_eq!(users(r#"{"username":"app","password":"p","port":1}"#), is("app:plain:p"));
     assert_eq!(
-        users(r#"{"app":"a","bob":"md54b5f41e8a9b1a0a1ee1ae5a2d5a2d5a2"}"#).as_deref(),
-        Ok("app:a bob:md54b5f41e8a9b1a0a1ee1ae5a2d5a2d5a2")
+        users(&format!(r#"{{"username":"app","password":"{HASH}"}}"#)),
+        is(&format!("app:md5:{HASH}"))
     );
-    assert_eq!(users(r#"{"username":"app","password":"p","port":1}"#).as_deref(), Ok("app:p"));
-    assert_eq!(users(r#"{"username":"not one of RDS"}"#).as_deref(), Ok("username:not one of RDS"));
-    assert_eq!(users(r#"{"app":7}"#), Err(Unreadable::NoUsers));
-    assert_eq!(users("pencil"), Err(Unreadable::NoUsers));
-    assert_eq!(users("{}"), Err(Unreadable::Empty));
-    assert_eq!(users(r#"{"":"x"}"#), Err(Unreadable::BadUser));
+    let list = format!(r#"{{"note":"x","users":{{"app":"a","bob":"{HASH}","eve":""}}}}"#);
+    assert_eq!(users(&list), is(&format!("app:plain:a bob:md5:{HASH} eve:plain:")));
+    assert_eq!(users(r#"{"users":{}}"#), is(""), "a list of nobody is a list");
+    let lines = format!("; comment\n\"app\" \"a\"\n\"bob\" \"{HASH}\" more\n\"app\" \"b\"\n");
+    assert_eq!(
+        users(&lines),
+        is(&format!("app:plain:b bob:md5:{HASH}")),
+        "as in auth_file the last one counts"
+    );
+    assert_eq!(users("; nobody\n"), is(""));
+    for (text, why) in [
+        ("pencil", Unreadable::NoUser),
+        (r#"{"password":"x"}"#, Unreadable::NoUser),
+        (r#"{"app":"x"}"#, Unreadable::NoPassword),
+        (r#"{"username":"app","host":"h"}"#, Unreadable::NoPassword),
+        (r#"{"users":{"app":7}}"#, Unreadable::BadUsers),
+        (r#"{"users":{"":"x"}}"#, Unreadable::BadUser),
+        (r#"{"users":{"app":"x","app":"y"}}"#, Unreadable::Twice),
+        (r#"{"users":{"app":"x\u0000"}}"#, Unreadable::BadPassword),
+        ("\"a\" \"1\"\n\"b\" \"2\n", Unreadable::BadLine { line: 2 }),
+        ("\"a\" \"1\"\ngarbage", Unreadable::BadLine { line: 2 }),
+        (" \n", Unreadable::Empty),
+    ] {
+        assert_eq!(users(text), Err(why), "{text}");
+    }
+}
+
+#[test]
+fn what_one_user_is_proven_by_need_not_name_it() {
+    let users = |text: &str| users_for(Purpose::User, text);
+    assert_eq!(users("pencil\n").as_deref(), Ok("-:plain:pencil"));
+    assert_eq!(users(HASH), Ok(format!("-:md5:{HASH}")));
+    assert_eq!(users(r#"{"password":"x","host":"h"}"#).as_deref(), Ok("-:plain:x"));
+    assert_eq!(users(r#"{"users":{"app":"a","bob":"b"}}"#).as_deref(), Ok("app:plain:a bob:plain:b"));
+    let parts = |user: Option<&[u8]>, purpose| Content::of_parts(purpose, user, b"pw\n").map(|_| ());
+    assert_eq!(parts(None, Purpose::User), Ok(()));
+    assert_eq!(parts(None, Purpose::Clients), Err(Unreadable::NoUser));
+    assert_eq!(parts(Some(b"app"), Purpose::Clients), Ok(()));
+}
+
+#[test]
+fn a_secret_proves_whom_it_names_and_nobody_else() {
+    let secret = |text: &str, user: &str| {
+        let content = Content::read(Purpose::User, text.as_bytes()).unwrap();
+        content.users().unwrap().secret(user).map(|secret| secret.to_text().expose().to_owned())
+    };
+    let named = r#"{"username":"app","password":"p"}"#;
+    assert_eq!((secret(named, "app").as_deref(), secret(named, "bob")), (Some("p"), None));
+    assert_eq!(secret("p", "whoever").as_deref(), Some("p"));
+    let list = "\"app\" \"a\"\n\"bob\" \"b\"\n";
+    assert_eq!((secret(list, "bob").as_deref(), secret(list, "eve")), (Some("b"), None));
+}
+
+#[test]
+fn a_list_of_users_is_bounded() {
+    let lines = |bytes: usize| {
+        let line = format!("\"{}\" \"{}\"\n", "u".repeat(100), "s".repeat(100));
+        let text = line.repeat(bytes / line.len());
+        let text = format!("{text}{}", " ".repeat(bytes - text.len()));
+        users_for(Purpose::Clients, &text).map(|_| ())
+    };
+    assert_eq!(lines(limits::KEPT_USERS_BYTES_MAX), Ok(()));
+    assert_eq!(lines(limits::KEPT_USERS_BYTES_MAX + 1), Err(Unreadable::TooLong));
+    let line = |user: usize, secret: usize| {
+        users_for(Purpose::Clients, &format!("\"{}\" \"{}\"", "u".repeat(user), "s".repeat(secret)))
+            .map(|_| ())
+    };
+    let (user, secret) = (limits::NAME_BYTES_MAX, limits::SECRET_FIELD_BYTES_MAX);
+    assert_eq!(line(user, secret), Ok(()));
+    assert_eq!(line(user + 1, secret), Err(Unreadable::BadLine { line: 1 }));
+    assert_eq!(line(user, secret + 1), Err(Unreadable::BadPassword));
 }
 
 #[test]
@@ -129,14 +213,14 @@ fn what_is_read_does_not_print() {
     let shown =
         format!("{:?}", Content::Login(Login::read(br#"{"username":"app","password":"pencil"}"#).unwrap()));
     assert!(shown.contains("app") && !shown.contains("pencil"), "{shown}");
-    let shown = format!("{:?}", read_users(br#"{"app":"pencil"}"#).unwrap());
-    assert!(!shown.contains("pencil"), "{shown}");
+    let list = Content::read(Purpose::Clients, br#"{"users":{"app":"pencil"}}"#).unwrap();
+    assert!(!format!("{list:?}").contains("pencil"), "{list:?}");
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = (Login::read(&text), read_users(&text));
+        let _ = (Login::read(&text), Content::read(Purpose::User, &text));
     }
 
     #[test]

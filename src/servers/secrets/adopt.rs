@@ -2,9 +2,10 @@
 //!
 //! Starts what the files foresee when a configuration is adopted, and what they do not with the first login.
 
+use super::clients::{self, Owner};
 use super::entry;
 use crate::config::Snapshot;
-use crate::control::PoolEntry;
+use crate::control::{PoolEntry, SecretsOfClients};
 use crate::iam::SourceKey;
 use crate::secrets::{AwsSecret, Fetch, KeptSecret, Place, PoolSecret, SecretFile, SecretKey};
 use crate::servers::servers::Servers;
@@ -17,11 +18,31 @@ impl Servers {
     pub(in crate::servers) fn adopt_secrets(&self, snapshot: &Snapshot) {
         let mut wanted: HashSet<SecretKey> = entry::foreseen(snapshot);
         wanted.iter().for_each(|key| drop(self.kept(key)));
+        let of_clients = clients::keys(snapshot).into_iter();
+        let of_clients: Vec<_> = of_clients.filter_map(|(owner, key)| Some((owner, key.ok()?))).collect();
+        wanted.extend(of_clients.iter().map(|(_, key)| key.clone()));
+        self.adopt_secrets_of_clients(snapshot, of_clients);
         for pool in self.plane.registry.entries() {
             self.assign_secret(snapshot, &pool);
             wanted.extend(pool.secret.load().as_ref().map(|secret| secret.kept.key().clone()));
         }
         self.secrets.retain(|key| wanted.contains(key));
+    }
+
+    fn adopt_secrets_of_clients(&self, snapshot: &Snapshot, keys: Vec<(Owner, SecretKey)>) {
+        let mut secrets = SecretsOfClients::default();
+        let is_fallback =
+            |name: &Arc<str>| snapshot.fallback.as_ref().is_some_and(|entry| entry.name == *name);
+        for (owner, key) in keys {
+            let kept = self.kept(&key);
+            match owner {
+                Owner::User(name) => drop(secrets.users.insert(name, kept)),
+                Owner::Database(name) if is_fallback(&name) => secrets.fallback = Some(kept),
+                Owner::Database(name) => drop(secrets.databases.insert(name, kept)),
+                Owner::Settings => secrets.all = Some(kept),
+            }
+        }
+        self.plane.client_secrets.adopt(secrets);
     }
 
     /// A reload reads what the files name; of secrets, too, whatever their time.
@@ -69,8 +90,14 @@ impl Servers {
     pub async fn watch_secrets(self: Arc<Self>) {
         loop {
             self.secrets.changed().await;
+            self.plane.client_secrets.tell_changed();
             for pool in self.plane.registry.entries() {
-                if pool.secret.load().is_some() && pool.share.obstacle().is_some() {
+                if pool.secret.load().is_none() {
+                    // what proves clients may be what its servers are logged in to with
+                    if self.plane.ends_pause_for_change(&pool) {
+                        self.plane.launcher.need_server(pool.share.id);
+                    }
+                } else if pool.share.obstacle().is_some() {
                     self.plane.places.forget_failure(&pool.share);
                     self.plane.launcher.look_again(pool.share.id);
                 }

@@ -3,6 +3,7 @@
 //!
 //! Nothing is kept, so what a login goes by is never older than the configuration in force. Pure.
 
+use super::clients;
 use crate::config::{Choice, SecretPlace};
 use crate::config::{ConfigError, Database, EntryProblem, Place as At, Problem, ServerAuth, Snapshot};
 use crate::iam::rules::BadKey;
@@ -112,7 +113,7 @@ fn users_with_secrets(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<str>> {
     snapshot.users.iter().filter(move |(_, user)| says(user.server_auth, &user.secret)).map(|(name, _)| name)
 }
 
-/// Looks at everything that a configuration says of logins by secrets.
+/// Looks at everything that a configuration says of logins by secrets, those of clients among them.
 pub fn check(snapshot: &Snapshot) -> Findings {
     let mut findings = Findings::default();
     for database in entries(snapshot) {
@@ -124,6 +125,9 @@ pub fn check(snapshot: &Snapshot) -> Findings {
     for name in users_with_secrets(snapshot) {
         findings.warnings.extend(doubts_of_user(snapshot, name));
     }
+    let of_clients = clients::check(snapshot);
+    findings.errors.extend(of_clients.errors);
+    findings.warnings.extend(of_clients.warnings);
     findings
 }
 
