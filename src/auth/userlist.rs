@@ -9,7 +9,8 @@ use crate::base::limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Users and their secrets, in the order of their names; and those of them that are gone from the file.
+/// Users and their secrets, in the order of their names; and those that are gone, from the file or from what
+/// others keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserList(BTreeMap<Arc<str>, Arc<Secret>>, BTreeSet<Arc<str>>);
 
@@ -100,7 +101,12 @@ impl UserList {
         Some(next)
     }
 
-    /// Whether a user was in the file, and is not any more.
+    /// Those who are gone and were never in the file.
+    pub fn gone_from_elsewhere(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.1.iter().filter(|user| !self.0.contains_key(*user))
+    }
+
+    /// Whether a user was in the file, and is not any more, or is gone from elsewhere.
     pub fn is_gone(&self, user: &str) -> bool {
         self.1.contains(user)
     }
@@ -233,6 +239,7 @@ mod tests {
         let list = list.settled(&set(&["a"]), &names(&["c", "d"]), 9).unwrap();
         assert!(!list.is_gone("a") && list.secret("a").is_none(), "a secret vouches for it now");
         assert!(list.is_gone("c") && list.secret("c").is_none() && !list.is_gone("b"));
+        assert_eq!(list.gone_from_elsewhere().map(|user| &**user).collect::<Vec<_>>(), ["c", "d"]);
         let (mut next, _) = UserList::parse(b"\"d\" \"4\"\n");
         next.keep_users_of(&list);
         assert!(next.is_gone("c") && next.is_gone("b") && !next.is_gone("d"));

@@ -205,10 +205,11 @@ pub(super) fn with_setting(
     Ok((Loaded { policy, problems, doubts, denials }, why))
 }
 
-/// Whether what logins by IAM go by, or what they are worth, hangs on the setting.
+/// Whether what logins by IAM and by secrets go by, or what they are worth, hangs on the setting.
 fn is_of_iam(key: &str) -> bool {
     key.starts_with("server_tls")
         || key.starts_with("iam")
+        || key.starts_with("auth_secret")
         || matches!(key, "pool_mode" | "auth_user" | "auth_dbname")
 }
 
@@ -438,6 +439,8 @@ mod tests {
         assert!(told.len() == 1 && told[0].contains("\"a\": in session pooling"), "{told:?}");
         assert_eq!(warnings("pool_mode", "statement"), [""; 0]);
         assert_eq!(warnings("query_timeout", "5"), [""; 0]);
+        let refused = with_setting(&before, "auth_secret_arn", "app").err().unwrap_or_default();
+        assert!(refused.contains("accepted: the ARN of a secret"), "{refused}");
     }
 
     #[test]

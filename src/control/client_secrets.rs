@@ -242,3 +242,6 @@ impl ClientSecrets {
         [named.all(), before]
     }
 }
+
+#[cfg(test)]
+mod tests;

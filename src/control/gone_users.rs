@@ -21,14 +21,15 @@ impl Plane {
     /// Brings the users that are known as gone to what secrets name now. Returns whether anything has
     /// changed: then sessions are to be judged.
     pub fn settle_users(&self) -> bool {
-        let [now, before] = self.client_secrets.named();
+        let [mut now, before] = self.client_secrets.named();
         let policy = self.policy.load_full();
-        // auth_query may know them: their sessions stay.
-        let gone = if policy.snapshot.asks_databases_for_users() {
-            Vec::new()
+        let mut gone = Vec::new();
+        if policy.snapshot.asks_databases_for_users() {
+            // auth_query may know them: their sessions stay.
+            now.extend(policy.users.gone_from_elsewhere().cloned());
         } else {
-            before.difference(&now).cloned().collect()
-        };
+            gone.extend(before.difference(&now).cloned());
+        }
         let Some(users) = policy.users.settled(&now, &gone, limits::GONE_USERS_MAX) else { return false };
         self.policy.store(Arc::new(Policy { users: Arc::new(users), ..Policy::clone(&policy) }));
         self.client_secrets.tell_settled();

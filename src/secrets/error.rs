@@ -85,7 +85,10 @@ impl Reason {
     /// What to do about it.
     pub(super) fn advice(self) -> &'static str {
         match self {
-            Self::Missing => "create it, or correct secret_file or secret_arn",
+            Self::Missing => {
+                "create it, or correct the key that names it: secret_file, secret_arn; of clients \
+                 auth_secret_file, auth_secret_arn"
+            }
             Self::Unreadable => {
                 "write JSON with username and password, or a password of one line, whole: into another file, \
                  then rename that"

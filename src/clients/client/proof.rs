@@ -247,8 +247,12 @@ impl LoginAttempt {
                 found = Box::pin(auth_query::lookup(clients, &self.database, &self.user, begin)) => found?,
                 end = gone(stream) => return Err(end),
             };
-            let secret = found.ok_or(Fault::NoSuchUser)?;
-            return Ok(Found { is_learnt: true, checked, ..Found::of(secret) });
+            return match found {
+                Some(secret) => Ok(Found { is_learnt: true, checked, ..Found::of(secret) }),
+                // the list may name it by now
+                None if checked.is_some() => Ok(Found { checked, ..Found::default() }),
+                None => Err(Fault::NoSuchUser.into()),
+            };
         }
         let is_forced = database.is_some_and(|database| database.user.as_ref() == Some(&self.user));
         if is_forced {

@@ -208,7 +208,8 @@ each_variant! { Fault, row;
          `max_token_age`) so that the client's token would be refused. The log says which claim it is.",
         "None, if that is meant; else correct the entry and reload, or have the client fetch another token.";
     UserGone:
-        "A reload has found the client's user gone from `auth_file` (`identity_recheck=all`).",
+        "A reload has found the client's user gone from `auth_file`, or what others keep names it no more \
+         (`auth_secret_file`, `auth_secret_arn`), with `identity_recheck=all`.",
         "None, if that is meant; else put it back and reload.";
     MalformedPacket { name: "{name}" }: "The client has sent a message that does not have its form.", BROKEN;
     ServerClosed { reason: "{reason}" }:

@@ -123,7 +123,8 @@ pub(super) const REASONS: &[Message] = &[
     text(
         "there is no such secret",
         "`missing`: no such file; AWS: ResourceNotFound.",
-        "Create it, or correct `secret_file` or `secret_arn` (the ARN names the region, too).",
+        "Create it, or correct `secret_file` or `secret_arn`, of clients `auth_secret_file` or \
+         `auth_secret_arn` (an ARN names the region, too).",
     ),
     text(
         "AWS denies reading it",

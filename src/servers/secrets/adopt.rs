@@ -11,6 +11,10 @@ use crate::secrets::{AwsSecret, Fetch, KeptSecret, Place, PoolSecret, SecretFile
 use crate::servers::servers::Servers;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Between two looks at what other versions of secrets mean.
+const BREATH: Duration = Duration::from_millis(100);
 
 impl Servers {
     /// Brings secrets to what `snapshot` says: new ones begin to be fetched, those that nobody names end.
@@ -102,6 +106,7 @@ impl Servers {
                     self.plane.launcher.look_again(pool.share.id);
                 }
             }
+            tokio::time::sleep(BREATH).await; // thousands of secrets may come together
         }
     }
 }
