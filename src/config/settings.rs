@@ -333,7 +333,7 @@ settings! {
          parameters, from comments of SQLCommenter and from SET pgweir.context; nothing: none is looked for.";
     iam_caller_endpoint: Text = "", Reload, Active,
         "URL of the AWS STS that clients sign for and that answers who they are (auth_type=iam_caller), such \
-         as https://sts.eu-west-1.amazonaws.com; nothing: that method is refused at load.";
+         as `https://sts.eu-west-1.amazonaws.com`; nothing: that method is refused at load.";
     iam_caller_server_id: Text = "", Reload, Active,
         "Value of the header x-pgweir-server-id that such clients sign, so that what they have signed for \
          somebody else is of no use here: a name of this pooler's own.";
