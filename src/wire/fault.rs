@@ -109,6 +109,8 @@ pub enum Fault {
     StatementsFull,
     /// The same, of one client.
     ClientStatementsFull,
+    /// A `SET` of the context in a text longer than any that is looked at whole.
+    ContextTooLong,
     // --- the end of an identity
     TokenExpired,
     PrincipalDenied,
@@ -212,6 +214,9 @@ impl Fault {
             Self::StatementTooLong => "prepared statement is too long",
             Self::StatementsFull => "prepared statements take too much memory (prepared_statements_memory)",
             Self::ClientStatementsFull => "prepared statements of one client take too much memory",
+            Self::ContextTooLong => {
+                "SET pgweir.context in too long a text: send it as a statement of its own"
+            }
             Self::TokenExpired => "session ended: its token has expired",
             Self::PrincipalDenied => "session ended: its principal is denied",
             Self::RoleNotGiven => "session ended: its role is no longer given by the mapping",
@@ -235,9 +240,10 @@ impl Fault {
             Self::SecretsUnknown => sqlstate::CANNOT_CONNECT_NOW,
             Self::AuthorizationIdentity => sqlstate::FEATURE_NOT_SUPPORTED,
             Self::CallerFailed | Self::RdsTokenFailed => sqlstate::INVALID_AUTHORIZATION,
-            Self::StatementTooLong | Self::StatementsFull | Self::ClientStatementsFull => {
-                sqlstate::OUT_OF_MEMORY
-            }
+            Self::StatementTooLong
+            | Self::StatementsFull
+            | Self::ClientStatementsFull
+            | Self::ContextTooLong => sqlstate::OUT_OF_MEMORY,
             Self::LoginDenied
             | Self::TokenExpired
             | Self::PrincipalDenied

@@ -12,6 +12,7 @@ mod frame;
 pub mod frontend;
 mod params;
 pub mod request_context;
+pub mod sql_tokens;
 pub mod sqlstate;
 pub mod startup;
 pub mod tags;

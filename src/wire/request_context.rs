@@ -6,7 +6,10 @@
 //! id names nothing. Source: the specification of SQLCommenter ("Exclusions", "Key Value format"); W3C Trace
 //! Context.
 
+mod said_by_sql;
+
 use crate::base::limits;
+pub use said_by_sql::{SaidBySql, SetContext, deallocated};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -102,6 +105,16 @@ impl RequestContext {
         }
     }
 
+    /// Takes all that another one has, which counts before its own.
+    pub fn take_all(&mut self, other: &Self) {
+        other.0.iter().for_each(|(key, value)| self.put(key, value));
+    }
+
+    /// Bytes that it takes, about.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, value)| size_of::<(Arc<str>, Box<str>)>() + value.len()).sum()
+    }
+
     /// Takes a startup parameter, or one of its `options`; whether it is one that carries a context.
     pub fn take_parameter(&mut self, keys: &ContextKeys, name: &str, value: &str) -> bool {
         if name.eq_ignore_ascii_case(CONTEXT_VARIABLE) {
@@ -145,71 +158,6 @@ impl RequestContext {
             rest = next;
         }
     }
-}
-
-/// What a client says of its context by SQL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SetContext {
-    /// `SET [SESSION] pgweir.context = '…'`: for the session.
-    Session(String),
-    /// `SET LOCAL pgweir.context = '…'`: for the transaction.
-    Local(String),
-    /// `RESET pgweir.context`, or `SET pgweir.context TO DEFAULT`: as the login had it.
-    Reset,
-}
-
-impl SetContext {
-    /// Reads one statement that is that and nothing else; `None`: it is something else.
-    pub fn read(sql: &[u8]) -> Option<Self> {
-        if sql.len() > limits::CONTEXT_COMMENT_BYTES_MAX {
-            return None;
-        }
-        let sql = sql.strip_suffix(b"\0").unwrap_or(sql);
-        let sql = std::str::from_utf8(sql).ok()?.trim_ascii();
-        let sql = sql.strip_suffix(';').unwrap_or(sql).trim_ascii_end();
-        let (verb, rest) = word(sql)?;
-        if verb.eq_ignore_ascii_case("reset") {
-            return rest.eq_ignore_ascii_case(CONTEXT_VARIABLE).then_some(Self::Reset);
-        }
-        if !verb.eq_ignore_ascii_case("set") {
-            return None;
-        }
-        let (scope, rest) = match word(rest) {
-            Some((scope, behind)) if scope.eq_ignore_ascii_case("local") => {
-                (Self::Local as fn(String) -> Self, behind)
-            }
-            Some((scope, behind)) if scope.eq_ignore_ascii_case("session") => {
-                (Self::Session as fn(String) -> Self, behind)
-            }
-            _ => (Self::Session as fn(String) -> Self, rest),
-        };
-        let name = rest.get(..CONTEXT_VARIABLE.len())?;
-        let rest = rest[name.len()..].trim_ascii_start();
-        let value = match rest.strip_prefix('=') {
-            Some(value) => value.trim_ascii_start(),
-            None => word(rest).filter(|(to, _)| to.eq_ignore_ascii_case("to"))?.1,
-        };
-        if !name.eq_ignore_ascii_case(CONTEXT_VARIABLE) {
-            return None;
-        }
-        if value.eq_ignore_ascii_case("default") {
-            return Some(Self::Reset);
-        }
-        literal(value).map(scope)
-    }
-}
-
-/// The first word, and what stands behind the blanks that follow it.
-fn word(text: &str) -> Option<(&str, &str)> {
-    let (word, rest) = text.split_once(|letter: char| letter.is_ascii_whitespace())?;
-    Some((word, rest.trim_ascii_start()))
-}
-
-/// The value of a literal that is the whole text.
-fn literal(text: &str) -> Option<String> {
-    let inner = text.strip_prefix('\'')?.strip_suffix('\'')?;
-    let value = inner.replace("''", "\u{1}");
-    (!value.contains('\'') && !inner.contains('\u{1}')).then(|| value.replace('\u{1}', "'"))
 }
 
 /// What stands in the comment that a statement begins with.

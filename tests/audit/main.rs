@@ -7,6 +7,7 @@
 mod changes;
 #[path = "../common/mod.rs"]
 mod common;
+mod context;
 mod emf;
 mod events;
 mod join;

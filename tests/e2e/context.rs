@@ -62,6 +62,34 @@ fn no_session_of_postgresql_keeps_a_context() {
 }
 
 #[test]
+fn no_spelling_of_a_set_leaves_a_context_with_the_server() {
+    let pooler = pooler();
+    let mut client = pooler.client();
+    let mut next = pooler.client();
+    let long = format!("set pgweir.context = 'traceparent=secret,x={}'", "x".repeat(9_000));
+    for sql in [
+        "/* route='x' */ set pgweir.context = 'traceparent=secret'",
+        "set pgweir.context = 'traceparent=secret' -- x",
+        "set pgweir.context = $$traceparent=secret$$",
+        "set pgweir.context = E'traceparent=secret'",
+        "set \"pgweir\" . \"context\" to 'traceparent=secret';",
+        "set \"pgweir.context\" to \"traceparent=secret\"",
+        "select 1; set pgweir.context = 'traceparent=secret'; select 2",
+        "set pgweir.context = U&'traceparent=secret'",
+        "set pgweir.context = 'traceparent='\n'secret'",
+        &long,
+    ] {
+        client.simple(sql);
+        client.ask(&[raw::parse("", sql), raw::bind("", &[]), raw::execute(), raw::sync()]);
+        client.simple("begin");
+        client.simple(sql);
+        client.simple("commit");
+        let left = next.simple("select coalesce(current_setting('pgweir.context', true), '')");
+        assert_eq!(left.value(), "", "{sql}");
+    }
+}
+
+#[test]
 fn without_keys_such_a_parameter_is_refused_as_ever() {
     let pooler = PoolerSetup::new(postgres()).start();
     let mut client = Raw::tcp(pooler.port);

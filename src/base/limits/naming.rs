@@ -16,6 +16,10 @@ pub const CONTEXT_PAIRS_MAX: usize = 64;
 /// each key with a value in which every byte is encoded, and as much again.
 pub const CONTEXT_COMMENT_BYTES_MAX: usize = 8_192;
 
+/// Messages of a client that have to do with its context and are not answered yet; more wait until some are.
+/// Names of statements and portals are looked for among them.
+pub const CONTEXT_NOTES_MAX: usize = 64;
+
 /// PostgreSQL keeps so many bytes of `application_name` (NAMEDATALEN - 1).
 pub const SHOWN_NAME_BYTES_MAX: usize = 63;
 

@@ -15,6 +15,7 @@ mod tally;
 mod tenure;
 
 pub(in crate::core) use client::{Canceled, Client, Stand};
+pub(in crate::core) use client_context::{ContextChange, ContextNote};
 pub(in crate::core) use close_reason::{CloseReason, Leave};
 pub(in crate::core) use flow_control::{FlowControl, Hold, Partial, Reason};
 pub(in crate::core) use server::{Debt, IDLE, Phase, Server, Task};

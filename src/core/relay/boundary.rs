@@ -102,6 +102,18 @@ impl Core {
         }
     }
 
+    /// So much that was noted first about the context of a server's client has failed, or was passed over;
+    /// and whether what was noted next is answered.
+    #[cold]
+    pub(super) fn context_told(&mut self, id: ServerId, failed: usize, is_answered: bool) {
+        let Some(client) = self.servers[id].link() else { return };
+        let Some(context) = &mut self.clients[client].context else { return };
+        context.failed(failed);
+        if is_answered {
+            context.answered();
+        }
+    }
+
     /// Ends a link at a boundary.
     pub(super) fn unlink(&mut self, id: ServerId, client: ClientId, net: &mut impl Net) {
         let server = &mut self.servers[id];

@@ -3,8 +3,10 @@
 //! Lives for one `Core::received` and owns nothing.
 
 use super::walk::Walk;
+use crate::core::conn::ContextChange;
 use crate::core::net::Net;
 use crate::core::worker_core::Core;
+use std::sync::Arc;
 
 /// A call of the relay with the input of the client or server `id`: `I` says which, and so which frames it
 /// is that are walked.
@@ -13,8 +15,16 @@ pub(in crate::core) struct Relay<'a, N, I> {
     pub net: &'a mut N,
     pub id: I,
     pub walk: Walk<'a>,
-    /// Behind the name of the Parse at hand this stands, and not what the client has said.
-    pub instead: Option<Vec<u8>>,
+    /// What is kept of the Parse at hand in place of what the client has said.
+    pub instead: Option<Instead>,
+}
+
+/// What a Parse is that sets the client's context when its statement is executed.
+pub(in crate::core) struct Instead {
+    /// What stands behind its name; `None`: what the client has said.
+    pub rest: Option<Vec<u8>>,
+    /// What executing it does.
+    pub change: Arc<ContextChange>,
 }
 
 impl<'a, N: Net, I> Relay<'a, N, I> {

@@ -5,8 +5,8 @@
 //! size streams through. Source: PostgreSQL documentation, "Message Flow".
 
 use super::context::{Relay, Step};
-use super::expect::Fate;
-use super::statement_rewrite::send_empty;
+use super::expect::{Due, Fate};
+use super::statement_rewrite::{has_forgotten_statements, send_empty};
 use crate::base::{ClientId, Peer, ServerId, limits, log_about};
 use crate::core::conn::{Canceled, CloseReason, IDLE, Leave, Partial, Phase, Reason, Task};
 use crate::core::net::Net;
@@ -200,12 +200,18 @@ impl<N: Net> Relay<'_, N, ServerId> {
                 let server = &mut self.core.servers[self.id];
                 server.has_answered = true;
                 let statements = &mut server.statements;
-                let mut undone = false;
-                server.expected.failed(|expect| undone |= Core::undo(statements, expect));
+                let (mut undone, mut noted) = (false, 0);
+                server.expected.failed(|expect| {
+                    undone |= Core::undo(statements, expect);
+                    noted += usize::from(expect.is_noted());
+                });
                 if undone && server.expected.changes_statements() {
                     // Batches sent ahead of this error took the undone for done: nobody
                     // knows what they will leave.
                     server.doubt_statements();
+                }
+                if noted > 0 {
+                    self.core.context_told(self.id, noted, false);
                 }
                 Fate::Forward
             }
@@ -260,9 +266,14 @@ impl<N: Net> Relay<'_, N, ServerId> {
         if self.core.servers[self.id].is_midway() {
             return;
         }
-        while let Some(tag) = self.core.servers[self.id].expected.take_fake() {
-            self.flush();
-            send_empty(Peer::Client(client), tag, self.net);
+        while let Some(due) = self.core.servers[self.id].expected.take_due() {
+            match due {
+                Due::Answer(tag) => {
+                    self.flush();
+                    send_empty(Peer::Client(client), tag, self.net);
+                }
+                Due::Noted => self.core.context_told(self.id, 0, true),
+            }
         }
     }
 
@@ -277,9 +288,14 @@ impl<N: Net> Relay<'_, N, ServerId> {
         server.has_unread = self.walk.rest().len() > header.frame_bytes;
         let is_naming = server.expected.is_naming();
         let statements = &mut server.statements;
-        server.expected.ready(|expect| {
+        let mut noted = 0;
+        let sets_context = server.expected.ready(|expect| {
             Core::undo(statements, expect);
+            noted += usize::from(expect.is_noted());
         });
+        if noted > 0 || sets_context {
+            self.core.context_told(self.id, noted, sets_context);
+        }
         if is_naming {
             self.flush();
             self.skip_frame(header);
@@ -379,9 +395,4 @@ impl<N: Net> Relay<'_, N, ServerId> {
         self.core.serve(slot, self.net);
         Step::Gone
     }
-}
-
-/// Whether a command has made the session forget every prepared statement.
-fn has_forgotten_statements(payload: &[u8]) -> bool {
-    matches!(payload, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0")
 }

@@ -27,10 +27,15 @@ pub(in crate::core) enum Expect {
     Sync,
     /// All of a simple query, to its ReadyForQuery.
     Simple,
+    /// The same of one that sets the client's context if nothing of it fails.
+    SimpleSet,
     /// All of a function call, to its ReadyForQuery.
     Function,
     /// All that answers the client's name, which we have set, to its ReadyForQuery: the client sees nothing.
     Name,
+    /// Not an answer: what is owed in front of it has to do with the client's context
+    /// (`ClientContext::answered`).
+    Noted,
     /// Not an answer: the place in the stream where the client ended its COPY data.
     CopyEnd,
     /// Nothing any more: what stood here was amid COPY data, or their end.
@@ -46,6 +51,18 @@ impl Expect {
     /// Whether it has to do with a statement that a server holds or a client has named.
     pub(super) fn names(self) -> bool {
         self.changes_statements() || matches!(self, Self::ParseFake(_))
+    }
+
+    /// Whether a ReadyForQuery ends what answers it, and the client sees that.
+    #[inline]
+    pub(super) fn is_ended_by_ready(self) -> bool {
+        matches!(self, Self::Sync | Self::Simple | Self::SimpleSet | Self::Function)
+    }
+
+    /// Whether the client's context has a note that belongs to it.
+    #[inline]
+    pub(super) fn is_noted(self) -> bool {
+        matches!(self, Self::Noted | Self::SimpleSet)
     }
 
     /// Whether a ParseComplete stands for it.
@@ -74,6 +91,15 @@ pub(in crate::core) enum Fate {
     Forward,
     /// It answers a message of ours.
     Swallow,
+}
+
+/// What is to be done between two of a server's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Due {
+    /// The client is sent an answer of this tag, which is ours.
+    Answer(u8),
+    /// What was noted first about the client's context is answered.
+    Noted,
 }
 
 /// How a COPY from the client stands.

@@ -3,6 +3,7 @@
 //! Both are bounded: a client by bytes, a server by `max_prepared_statements`.
 
 use super::statements::{Named, NoRoom, Statement, StatementId};
+use crate::core::conn::ContextChange;
 use lru::LruCache;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,6 +19,11 @@ impl ClientStatements {
     /// The statement that the client calls `name`.
     pub(crate) fn find(&self, name: &[u8]) -> Option<&Arc<Statement>> {
         self.by_name.get(name).map(|named| &named.statement)
+    }
+
+    /// What executing the statement does that the client calls `name`.
+    pub(crate) fn change_by(&self, name: &[u8]) -> Option<Arc<ContextChange>> {
+        self.by_name.get(name)?.change.clone()
     }
 
     /// Names a statement; refused where the client would have more than `bytes_max`. The name must be free.

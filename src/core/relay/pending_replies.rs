@@ -5,9 +5,10 @@
 //! answers that we make up belong. Source: PostgreSQL documentation, "Message Flow": "Extended Query",
 //! "Pipelining", "COPY Operations".
 
+mod noted;
 mod ready;
 
-use super::expect::{CopyIn, Expect, Fate, Forgetting};
+use super::expect::{CopyIn, Due, Expect, Fate, Forgetting};
 use crate::wire::tags::server;
 use std::collections::VecDeque;
 
@@ -102,12 +103,11 @@ impl Expected {
     /// Whether the server may hold answers back until it is told to flush: what was sent last does
     /// not ask for ReadyForQuery.
     pub(crate) fn needs_flush(&self) -> bool {
-        let fake =
-            |expect: &&Expect| matches!(expect, Expect::ParseFake(_) | Expect::CloseFake | Expect::Gone);
+        let fake = |expect: &&Expect| {
+            matches!(expect, Expect::ParseFake(_) | Expect::CloseFake | Expect::Noted | Expect::Gone)
+        };
         let last_sent = self.queue.iter().rev().find(|expect| !fake(expect));
-        let asks =
-            |last: &Expect| matches!(last, Expect::Sync | Expect::Simple | Expect::Function | Expect::Name);
-        last_sent.is_some_and(|last| !asks(last))
+        last_sent.is_some_and(|last| !last.is_ended_by_ready() && !matches!(last, Expect::Name))
     }
 
     /// What was sent last may make the session forget its statements. It lasts until all is answered: before
@@ -193,7 +193,8 @@ impl Expected {
 
     /// The server says that the session has forgotten its statements, in answer to what is owed first.
     pub(crate) fn forget(&mut self) -> Forgetting {
-        let may_forget = matches!(self.queue.front(), Some(Expect::Simple | Expect::Execute));
+        let may_forget =
+            matches!(self.queue.front(), Some(Expect::Simple | Expect::SimpleSet | Expect::Execute));
         if !may_forget || std::mem::replace(&mut self.front_forgot, true) {
             return Forgetting::Nothing;
         }
@@ -291,7 +292,8 @@ impl Expected {
     /// (`handle_close_statement_command` in its `prepare.c`).
     #[cold]
     fn closed_early(&mut self) -> Fate {
-        let ahead = self.queue.iter().take(CLOSED_EARLY_MAX).position(|expect| !expect.prepares());
+        let prepares = |expect: &Expect| expect.prepares() || matches!(expect, Expect::Noted);
+        let ahead = self.queue.iter().take(CLOSED_EARLY_MAX).position(|expect| !prepares(expect));
         let fate = match ahead.map(|at| (at, self.queue[at])) {
             Some((at, closed @ Expect::CloseOurs(_))) => (at, closed, Fate::Swallow),
             Some((at, closed @ Expect::Close)) => (at, closed, Fate::Forward),
@@ -305,22 +307,23 @@ impl Expected {
         fate
     }
 
-    /// The next answer of our own, where its turn has come.
+    /// The next thing that is not the server's to do, where its turn has come.
     #[inline]
-    pub(crate) fn take_fake(&mut self) -> Option<u8> {
-        let tag = match self.queue.front()? {
-            Expect::ParseFake(_) => server::PARSE_COMPLETE,
-            Expect::CloseFake => server::CLOSE_COMPLETE,
+    pub(crate) fn take_due(&mut self) -> Option<Due> {
+        let due = match self.queue.front()? {
+            Expect::ParseFake(_) => Due::Answer(server::PARSE_COMPLETE),
+            Expect::CloseFake => Due::Answer(server::CLOSE_COMPLETE),
+            Expect::Noted => Due::Noted,
             _ => return None,
         };
         self.take();
-        Some(tag)
+        Some(due)
     }
 
     /// ErrorResponse: in the extended protocol the server now discards all up to the next Sync. Each
     /// answer that will not come is given to `undo`, the last one first: a statement may be evicted and
     /// prepared again in one batch.
-    pub(crate) fn failed(&mut self, undo: impl FnMut(Expect)) {
+    pub(crate) fn failed(&mut self, mut undo: impl FnMut(Expect)) {
         if self.copy == CopyIn::Running {
             self.copy = if self.strip_copy() { CopyIn::No } else { CopyIn::Failed };
             self.amid = if matches!(self.amid, CopySync::Sync | CopySync::Lost) {
@@ -329,8 +332,9 @@ impl Expected {
                 CopySync::NoData
             };
         }
-        match self.queue.front() {
+        match self.queue.front_mut() {
             None | Some(Expect::Sync | Expect::Simple | Expect::Function | Expect::Name) => return,
+            Some(front @ Expect::SimpleSet) => return undo(std::mem::replace(front, Expect::Simple)),
             Some(_) => {}
         }
         let sync = self.queue.iter().position(|expect| matches!(expect, Expect::Sync));
@@ -339,17 +343,15 @@ impl Expected {
     }
 
     /// ReadyForQuery: everything up to the message that asked for it is over; answers that were still owed
-    /// are given to `undo`, the last one first.
+    /// are given to `undo`, the last one first. Whether that message was one that sets its client's context.
     #[inline]
-    pub(crate) fn ready(&mut self, undo: impl FnMut(Expect)) {
-        let asks = |expect: &Expect| {
-            matches!(expect, Expect::Sync | Expect::Simple | Expect::Function | Expect::Name)
-        };
+    pub(crate) fn ready(&mut self, undo: impl FnMut(Expect)) -> bool {
+        let asks = |expect: &Expect| expect.is_ended_by_ready() || matches!(expect, Expect::Name);
         let asked_at = self.queue.iter().position(asks).unwrap_or(self.queue.len());
         if asked_at > 0 {
             self.take_back(asked_at, undo);
         }
-        self.take();
+        let sets_context = matches!(self.take(), Some(Expect::SimpleSet));
         // The data's end of a COPY that never began, or was refused before its data came.
         while matches!(self.queue.front(), Some(Expect::CopyEnd)) {
             self.take();
@@ -360,6 +362,7 @@ impl Expected {
         } else if self.queue.is_empty() && self.copy == CopyIn::No {
             self.amid = CopySync::NoData;
         }
+        sets_context
     }
 
     /// Forgets the Syncs that the server ignored while it took COPY data, up to the data's end. True if the

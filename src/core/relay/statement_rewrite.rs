@@ -10,7 +10,7 @@ use super::held_statements::ServerStatements;
 use super::statements::{NAME_PREFIX, Statement, StatementId};
 use crate::base::{ClientId, Peer, ServerId, limits, log_about};
 use crate::config::SessionState;
-use crate::core::conn::Server;
+use crate::core::conn::{ContextChange, Server};
 use crate::core::net::Net;
 use crate::core::worker_core::Core;
 use crate::wire::tags::{client as tag, server as answer, target};
@@ -59,6 +59,9 @@ impl Core {
     /// A server says that a command has made the session forget its statements. What was prepared or named
     /// behind it is not meant: it is taken from the answers that are still owed, where there are any.
     pub(in crate::core) fn forget_statements(&mut self, id: ServerId, client: ClientId) {
+        if let Some(context) = &mut self.clients[client].context {
+            context.forget_statements();
+        }
         let server = &mut self.servers[id];
         match server.expected.forget() {
             Forgetting::Nothing => return,
@@ -164,8 +167,9 @@ impl<N: Net> Relay<'_, N, ClientId> {
         }
         self.audit_frame(header);
         let instead = self.instead.take();
-        let rest = instead.as_deref().unwrap_or(&self.walk.payload(header)[name.len() + 1..]);
-        let statement = match self.name_statement(name, rest) {
+        let (rest, change) = instead.map_or((None, None), |instead| (instead.rest, Some(instead.change)));
+        let rest = rest.as_deref().unwrap_or(&self.walk.payload(header)[name.len() + 1..]);
+        let statement = match self.name_statement(name, rest, change) {
             Ok(statement) => statement,
             Err(fault) => return self.refuse(fault),
         };
@@ -186,8 +190,14 @@ impl<N: Net> Relay<'_, N, ClientId> {
         Step::Next
     }
 
-    /// Gives a client's statement its name.
-    fn name_statement(&mut self, name: &[u8], rest: &[u8]) -> Result<Arc<Statement>, Fault> {
+    /// Gives a client's statement its name; `change` is what executing it does to the client's context, and
+    /// counts as a part of the name.
+    fn name_statement(
+        &mut self,
+        name: &[u8],
+        rest: &[u8],
+        change: Option<Arc<ContextChange>>,
+    ) -> Result<Arc<Statement>, Fault> {
         let bytes_max = self.core.bounds.client_statement_bytes;
         let client = &mut self.core.clients[self.id];
         let statements = client.statements.get_or_insert_default();
@@ -202,7 +212,10 @@ impl<N: Net> Relay<'_, N, ClientId> {
             return Err(Fault::StatementExists);
         }
         let database = &self.core.pools[client.pool].share.database;
-        let named = self.core.registry.name(name.len(), rest, database).map_err(|_| Fault::StatementsFull)?;
+        let name_bytes = name.len() + change.as_ref().map_or(0, |change| change.bytes());
+        let mut named =
+            self.core.registry.name(name_bytes, rest, database).map_err(|_| Fault::StatementsFull)?;
+        named.change = change;
         let statement = Arc::clone(&named.statement);
         statements.insert(name, named, bytes_max).map_err(|_| Fault::ClientStatementsFull)?;
         Ok(statement)
@@ -362,4 +375,9 @@ fn name_of(frame_tag: u8, payload: &[u8]) -> Result<Option<Option<&[u8]>>, Fault
         }
     };
     Ok(Some(if name.is_empty() { None } else { Some(name) }))
+}
+
+/// Whether a command has made the session forget every prepared statement.
+pub(super) fn has_forgotten_statements(payload: &[u8]) -> bool {
+    matches!(payload, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0")
 }

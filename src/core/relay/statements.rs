@@ -14,6 +14,7 @@
 use super::statement_memory::Meter;
 use crate::base::limits;
 use crate::base::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, RandomState};
+use crate::core::conn::ContextChange;
 use crate::core::pool::DatabaseShare;
 use crate::wire::frontend;
 use lru::LruCache;
@@ -205,7 +206,7 @@ impl StatementRegistry {
             self.holders.fetch_add(1, Ordering::Relaxed);
         }
         // From here on its drop settles the accounts.
-        let named = Named { statement, database: Arc::clone(database), name_bytes };
+        let named = Named { statement, change: None, database: Arc::clone(database), name_bytes };
         let has_room = before.saturating_add(for_database) <= database.statements().bytes_max();
         if has_room { Ok(named) } else { Err(NoRoom) }
     }
@@ -317,6 +318,8 @@ fn name_cost(name_bytes: usize) -> usize {
 #[derive(Debug)]
 pub(in crate::core) struct Named {
     pub statement: Arc<Statement>,
+    /// What executing it does to its client's context.
+    pub change: Option<Arc<ContextChange>>,
     database: Arc<DatabaseShare>,
     name_bytes: usize,
 }

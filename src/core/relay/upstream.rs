@@ -181,9 +181,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
         if client.canceled != Canceled::No {
             return self.answer_canceled(header);
         }
-        if matches!(header.tag, tag::QUERY | tag::PARSE)
-            && self.core.pools[client.pool].rules.context_keys.is_some()
-        {
+        if self.concerns_context(header.tag) {
             return self.frame_in_context(header);
         }
         self.routed_frame(header)

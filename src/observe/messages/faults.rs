@@ -179,6 +179,9 @@ each_variant! { Fault, row;
     ClientStatementsFull:
         "The prepared statements of this client take more than 64 MB.",
         "Have the application close statements, or prepare fewer.";
+    ContextTooLong:
+        "`SET pgweir.context` stands in front of a text of more than 32 KB, and no server may see it.",
+        "Send it as a statement of its own; values of more than 256 bytes do not count.";
     TokenExpired:
         "The client's token has expired, and with `identity_on_expired=drain` its session has ended behind \
          its transaction.",

@@ -2,15 +2,15 @@
 //!
 //! Never changes what is expected.
 
-use super::super::expect::{CopyIn, Expect};
+use super::super::expect::CopyIn;
 use super::{CopySync, Expected};
 
 impl Expected {
     /// Whether a ReadyForQuery comes of what was sent, whatever the client says or does not say. A server
     /// that takes COPY data waits for their end first, where that has not been sent.
     pub(crate) fn owes_ready(&self) -> bool {
-        let asks = |expect: &Expect| matches!(expect, Expect::Sync | Expect::Simple | Expect::Function);
-        (self.copy != CopyIn::Running || self.copy_ends > 0) && self.queue.iter().any(asks)
+        let is_taken = self.copy != CopyIn::Running || self.copy_ends > 0;
+        is_taken && self.queue.iter().any(|expect| expect.is_ended_by_ready())
     }
 
     /// How many ReadyForQuery still come is not known, now or ever, and none is known to.

@@ -99,11 +99,11 @@ fn an_error_before_the_sync_was_sent_skips_up_to_it() {
 fn answers_of_ours_keep_their_place() {
     let mut owed =
         expected(vec![Expect::Bind, Expect::ParseFake(StatementId(1)), Expect::CloseFake, Expect::Sync]);
-    assert_eq!(owed.take_fake(), None);
+    assert_eq!(owed.take_due(), None);
     owed.answered(b'2');
-    assert_eq!(owed.take_fake(), Some(b'1'));
-    assert_eq!(owed.take_fake(), Some(b'3'));
-    assert_eq!(owed.take_fake(), None);
+    assert_eq!(owed.take_due(), Some(Due::Answer(b'1')));
+    assert_eq!(owed.take_due(), Some(Due::Answer(b'3')));
+    assert_eq!(owed.take_due(), None);
 }
 
 #[test]
