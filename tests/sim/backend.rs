@@ -349,7 +349,7 @@ impl Backend {
     }
 
     fn run(&mut self, statement: &Statement, text: &str, skip: usize, limit: usize) -> Result<Ran, Failure> {
-        self.seen.push(statement.tag.clone());
+        self.see(statement);
         self.session.check_block(&statement.sql)?;
         self.session.begin_implicit();
         let tag = &statement.tag;
@@ -395,6 +395,14 @@ impl Backend {
             self.report();
         }
         Ok(Ran::Complete(command.to_owned()))
+    }
+
+    /// In place of a context its server is told nothing, and not whose that was.
+    fn see(&mut self, statement: &Statement) {
+        let is_in_place = statement.tag.is_empty() && matches!(statement.sql, Sql::SetContext { .. });
+        if !is_in_place {
+            self.seen.push(statement.tag.clone());
+        }
     }
 
     fn rows(&mut self, tag: &str, text: &str, size: (usize, usize), skip: usize, limit: usize) -> Ran {

@@ -8,6 +8,7 @@ use super::script::Manners;
 use pgweir::base::{Micros, limits};
 use pgweir::config::{ClientRules, OnDenied, OnExpired, PoolMode, PoolRules, SessionState, TimeoutAction};
 use pgweir::core::{Bounds, DatabaseShare, Gate};
+use pgweir::wire::request_context::ContextKeys;
 use std::sync::Arc;
 
 /// How long a login to a server takes at the most.
@@ -18,6 +19,9 @@ const TLS_PERCENT: u64 = 4;
 
 /// So many of a hundred runs have clients whose identities end.
 const IDENTITIES_PERCENT: u64 = 30;
+
+/// So many of a hundred runs have clients that say for which request they work.
+const CONTEXTS_PERCENT: u64 = 25;
 
 /// So many of a hundred runs have wires that hold more than a round reads, and clients
 /// and servers that fill them.
@@ -103,8 +107,13 @@ impl Plan {
     /// `faults`: whether there may be any.
     pub fn draw(rng: &mut Rng, faults: bool) -> Self {
         let mut of_identities = Rng::new(rng.clone().next() ^ (u64::MAX / 5));
+        let mut of_contexts = Rng::new(rng.clone().next() ^ (u64::MAX / 7));
         let mut plan = Self::draw_all_else(rng, faults);
         plan.draw_identities(&mut of_identities);
+        if of_contexts.percent(CONTEXTS_PERCENT) {
+            let keys = ContextKeys::read("route").expect("a key");
+            plan.pools.iter_mut().for_each(|pool| pool.rules.context_keys.clone_from(&keys));
+        }
         plan
     }
 
@@ -254,6 +263,7 @@ impl Plan {
             flushes: self.flushes,
             think_us_max: self.think_us_max,
             may_be_canceled: self.cancels,
+            sets_context: rules.context_keys.is_some(),
         }
     }
 

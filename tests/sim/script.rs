@@ -41,6 +41,7 @@ pub enum Name {
 }
 
 /// What a client may do in this run.
+#[expect(clippy::struct_excessive_bools, reason = "separate facts, not states of one thing")]
 #[derive(Clone, Copy, Debug)]
 pub struct Manners {
     pub mode: PoolMode,
@@ -55,6 +56,8 @@ pub struct Manners {
     pub think_us_max: u64,
     /// Any of its queries may be cancelled for taking too long.
     pub may_be_canceled: bool,
+    /// It says for which request it works.
+    pub sets_context: bool,
 }
 
 /// A client's own knowledge, from batch to batch.
@@ -208,7 +211,21 @@ impl<'a> Script<'a> {
         }
     }
 
+    /// What no server may hear as it is.
+    fn context_body(&mut self) -> String {
+        let value = self.tag();
+        match self.rng.below(5) {
+            0 => "reset pgweir.context".to_owned(),
+            1 => format!("set local pgweir.context to '{value}'"),
+            2 => format!("set \"pgweir\".context = E'{value}'"),
+            _ => format!("set pgweir.context = 'route={value}'"),
+        }
+    }
+
     fn set_body(&mut self) -> String {
+        if self.manners.sets_context && self.rng.percent(50) {
+            return self.context_body();
+        }
         let at = self.rng.below(REPORTED.len() as u64) as usize;
         let value = match REPORTED[at].0 {
             "TimeZone" => *self.rng.pick(&["utc", "CET", "Asia/Tokyo"]),

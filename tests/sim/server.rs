@@ -101,7 +101,10 @@ impl SimServer {
     fn work(&mut self, index: usize, clients: &PoolsOfClients, ground: &mut Ground) {
         while self.unsent.len() < UNSENT_BYTES_MAX {
             match self.backend.step() {
-                Work::Done => self.watch(clients, ground),
+                Work::Done => {
+                    assert_eq!(self.backend.session.context, "", "a server heard of a client's context");
+                    self.watch(clients, ground);
+                }
                 Work::Idle => break,
                 Work::Sleeping(us) => {
                     if !std::mem::replace(&mut self.is_timed, true) {

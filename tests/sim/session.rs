@@ -36,6 +36,8 @@ pub enum Block {
 pub struct Session {
     pub block: Block,
     pub reports_at_once: bool,
+    /// What was set for the request at hand.
+    pub context: String,
     values: Vec<String>,
     defaults: Vec<String>,
     reported: Vec<String>,
@@ -52,6 +54,7 @@ impl Session {
         Self {
             block: Block::None,
             reports_at_once,
+            context: String::new(),
             defaults: defaults.to_vec(),
             reported: values.clone(),
             saved: values.clone(),
@@ -131,6 +134,10 @@ impl Session {
                 self.end("ROLLBACK")
             }
             Sql::Set { name, value } => self.set(name, value),
+            Sql::SetContext { value, command } => {
+                self.context.clone_from(value);
+                Ok(command)
+            }
             Sql::DiscardAll if self.block == Block::Open => {
                 Err(("25001", "DISCARD ALL cannot run inside a transaction block".to_owned()))
             }

@@ -38,6 +38,11 @@ pub enum Sql {
         name: String,
         value: String,
     },
+    /// What is set for the request at hand; back to nothing where that is empty.
+    SetContext {
+        value: String,
+        command: &'static str,
+    },
     DiscardAll,
     DeallocateAll,
     /// Nothing at all.
@@ -102,10 +107,19 @@ pub fn parse(text: &str, params: &[String]) -> Option<Statement> {
         "rollback" => Sql::Rollback,
         "discard" => Sql::DiscardAll,
         "deallocate" => Sql::DeallocateAll,
+        "set" if body.contains("context") => set_context(body)?,
+        "reset" => Sql::SetContext { value: String::new(), command: "RESET" },
         "set" => set(body)?,
         _ => return None,
     };
     Some(Statement { sql, tag })
+}
+
+/// `SET pgweir.context` as clients write it, and as the pooler does.
+fn set_context(body: &str) -> Option<Sql> {
+    let (_, value) =
+        body.split_once(" = ").or_else(|| body.split_once(" to ")).or_else(|| body.split_once(" TO "))?;
+    Some(Sql::SetContext { value: unquote(value)?, command: "SET" })
 }
 
 fn set(body: &str) -> Option<Sql> {

@@ -131,6 +131,7 @@ impl World {
     fn reload(&mut self, pool: usize) {
         let old = self.plan.pools[pool].rules.clone();
         let mut rules = super::plan::rules(&mut self.ground.rng, old.mode, false);
+        rules.context_keys.clone_from(&old.context_keys);
         rules.max_db_connections = old.max_db_connections;
         rules.max_user_connections = old.max_user_connections;
         rules.fast_close = old.fast_close;

@@ -26,7 +26,7 @@ impl Backend {
         let text = text_of(&payload[name.len() + 1..]);
         let statement = read(&text, &["c0n0".to_owned()])?;
         if statement.tag != "c0n0" {
-            self.seen.push(statement.tag);
+            self.see(&statement);
         }
         self.session.check_block(&statement.sql)?;
         if !name.is_empty() && self.statements.contains_key(name) {
@@ -48,7 +48,15 @@ impl Backend {
         self.session.begin_implicit();
         // Whoever binds under a name says which text it means.
         if let Some(meant) = params.get(1) {
-            assert_eq!(*meant, text, "a statement was run that is not its client's");
+            // A context is what no server hears.
+            let meant = read(meant, &params)?.sql;
+            let is_meant = match &meant {
+                Sql::SetContext { command, .. } => {
+                    matches!(&read(&text, &params)?.sql, Sql::SetContext { command: is, .. } if is == command)
+                }
+                _ => read(&text, &params)?.sql == meant && params[1] == text,
+            };
+            assert!(is_meant, "a statement was run that is not its client's: {text}, not {meant:?}");
         }
         if let Some(tag) = params.first() {
             self.seen.push(tag.clone());

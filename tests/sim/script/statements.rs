@@ -102,6 +102,7 @@ impl<'a> Script<'a> {
             }
             Name::Free => {
                 let body = match self.rng.below(9) {
+                    0..4 if self.manners.sets_context => self.context_body(),
                     0 => {
                         self.may_fail = true;
                         "fail".to_owned()
