@@ -306,3 +306,37 @@ fn a_server_that_forgets_without_end_is_not_listened_to_without_end() {
     }
     assert_eq!(looked, FORGETTINGS_MAX);
 }
+
+#[test]
+fn notes_of_a_failed_batch_are_undone_and_those_behind_it_stay() {
+    let mut owed = Expected::default();
+    for batch in [&[Expect::Parse(None), Expect::Bind][..], &[Expect::Parse(None)]] {
+        for expect in batch {
+            owed.push(*expect);
+            owed.note_last();
+        }
+        owed.push(Expect::Sync);
+    }
+    let mut undone = 0;
+    owed.failed(|expect| undone += usize::from(expect.is_noted()));
+    assert_eq!(undone, 2);
+    assert!(!owed.ready(|_| panic!("nothing to undo")));
+    assert_eq!((owed.take_due(), owed.answered(b'1')), (None, Fate::Forward));
+    assert_eq!((owed.take_due(), owed.take_due()), (Some(Due::Noted), None));
+}
+
+#[test]
+fn a_simple_query_sets_a_context_unless_it_fails() {
+    for fails in [false, true] {
+        let mut owed = Expected::default();
+        owed.push(Expect::Simple);
+        owed.note_simple();
+        assert!(owed.owes_ready() && !owed.needs_flush());
+        let mut undone = 0;
+        if fails {
+            owed.failed(|expect| undone += usize::from(expect.is_noted()));
+        }
+        assert_eq!(owed.ready(|_| panic!("nothing to undo")), !fails);
+        assert!(undone == usize::from(fails) && owed.is_settled());
+    }
+}
