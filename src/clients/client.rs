@@ -389,15 +389,6 @@ impl LoginAttempt {
         let own_uid = rustix::process::getuid().as_raw();
         &*self.user == CONSOLE_DATABASE && matches!(self.remote, Address::Unix { uid, .. } if uid == own_uid)
     }
-
-    fn timed_out(&self) -> LoginEnd {
-        match &self.stage {
-            Stage::Proving => Fault::LoginTimeout.into(),
-            Stage::WaitingForServer(pool) => {
-                pool.wait_over("client_login_timeout", Fault::LoginTimeoutServerDown).into()
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Source: PgBouncer, src/client.c (log lines).
 
-use super::LoginAttempt;
+use super::{LoginAttempt, Stage};
 use crate::base::log_about;
 use crate::clients::clients::Clients;
 use crate::clients::greet::LoginEnd;
@@ -10,6 +10,16 @@ use crate::clients::stream::ClientStream;
 use crate::wire::Fault;
 
 impl LoginAttempt {
+    /// Its time is over: what it has waited for.
+    pub(super) fn timed_out(&self) -> LoginEnd {
+        match &self.stage {
+            Stage::Proving => Fault::LoginTimeout.into(),
+            Stage::WaitingForServer(pool) => {
+                pool.wait_over("client_login_timeout", Fault::LoginTimeoutServerDown).into()
+            }
+        }
+    }
+
     /// Ends a login that has failed.
     pub(super) async fn see_off(mut self, clients: &Clients, stream: ClientStream, end: LoginEnd) {
         // Who connects and says nothing only looks whether we are there.
