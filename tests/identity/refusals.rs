@@ -1,10 +1,30 @@
 //! What the audit log tells of those by tokens that are not let in: a principal only where the issuer's
 //! signature names it.
 
+use crate::common::Pooler;
 use crate::issuer::{Issuer, now_s};
 use crate::lines::{audited, field, file, hold_to_schema, text, wait_for};
 use crate::{log_in, log_in_to, no_token_in, with_tokens};
 use serde_json::json;
+
+const JWT: &str = "JWT authentication failed";
+
+type Case = (String, &'static str, Option<&'static str>, Option<&'static str>, &'static str);
+
+/// A login that is refused, and what its record tells: the one of that number.
+fn refused(pooler: &Pooler, count: usize, (token, reason, principal, claimed, detail): &Case) {
+    assert!(log_in(pooler, "app", token).is_err(), "{detail}");
+    let line = wait_for(pooler, "login_refused", count).remove(count - 1);
+    assert_eq!((field(&line, "method"), field(&line, "user")), ("jwt", "app"), "{line}");
+    assert_eq!(field(&line, "reason"), *reason, "{line}");
+    assert_eq!(field(&line, "principal"), principal.unwrap_or("null"), "{line}");
+    assert_eq!(line.contains("\"issuer\":\"tests\""), principal.is_some(), "{line}");
+    assert_eq!(line.contains("\"claims\":{\"team\":\""), principal.is_some(), "{line}");
+    assert_eq!(field(&line, "claimed_issuer"), claimed.unwrap_or_default(), "{line}");
+    assert!(line.contains(detail), "{line}");
+    assert_eq!(line.contains("\"detail\":"), !detail.is_empty(), "{line}");
+    no_token_in("the audit log", &text(pooler), token);
+}
 
 #[test]
 fn a_refusal_names_a_principal_that_the_signature_names_and_no_other() {
@@ -27,66 +47,23 @@ fn a_refusal_names_a_principal_that_the_signature_names_and_no_other() {
     let (head, signature) = good.rsplit_once('.').expect("three parts");
     let forged = format!("{head}.{}", signature.replace(['a', 'b', 'c'], "d"));
     let _held = log_in(&pooler, "app", &good).expect("it is a good token");
-    // the token, the database, what is refused; whom it names; what is claimed; what the detail says
-    let jwt = "JWT authentication failed";
-    let cases = [
-        ("no token".to_owned(), "app", jwt, None, None, "it is no signed JSON web token"),
-        (
-            forged,
-            "app",
-            jwt,
-            None,
-            Some("tests"),
-            "issuer tests: the token's signature is not that of key k1",
-        ),
-        (sign("iss", json!("https://b.example.org/mallory")), "app", jwt, None, None, "no issuer in use"),
-        (
-            sign("exp", json!(now_s() - 600)),
-            "app",
-            jwt,
-            Some("alice"),
-            None,
-            "issuer tests: the token expired",
-        ),
-        (
-            sign("aud", json!("others")),
-            "app",
-            jwt,
-            Some("alice"),
-            None,
-            "claim aud has none of the audiences",
-        ),
-        (
-            sign("team", json!("blue")),
-            "app",
-            jwt,
-            Some("alice"),
-            None,
-            "in no line of map teams for this role",
-        ),
-        (sign("sub", json!("a\nb")), "app", jwt, None, Some("tests"), "claim sub cannot name a principal"),
-        (sign("sub", json!("mallory")), "app", "principal is denied", Some("mallory"), None, ""),
-        (
-            good.clone(),
-            "app",
-            "client connections exceeded (max_user_client_connections)",
-            Some("alice"),
-            None,
-            "",
-        ),
+    let no_key = "issuer tests: the token's signature is not that of key k1";
+    let (alice, mallory, tests) = (Some("alice"), Some("mallory"), Some("tests"));
+    let elsewhere = sign("iss", json!("https://b.example.org/mallory"));
+    // the token; the reason; whom it names; what is claimed; what the detail says
+    let cases: [Case; 9] = [
+        ("no token".to_owned(), JWT, None, None, "it is no signed JSON web token"),
+        (forged, JWT, None, tests, no_key),
+        (elsewhere, JWT, None, None, "no issuer in use"),
+        (sign("exp", json!(now_s() - 600)), JWT, alice, None, "issuer tests: the token expired"),
+        (sign("aud", json!("others")), JWT, alice, None, "claim aud has none of the audiences"),
+        (sign("team", json!("blue")), JWT, alice, None, "in no line of map teams for this role"),
+        (sign("sub", json!("a\nb")), JWT, None, tests, "claim sub cannot name a principal"),
+        (sign("sub", json!("mallory")), "principal is denied", mallory, None, ""),
+        (good.clone(), "client connections exceeded (max_user_client_connections)", alice, None, ""),
     ];
-    for (count, (token, database, reason, principal, claimed, detail)) in (1..).zip(cases) {
-        assert!(log_in_to(&pooler, "app", database, &token).is_err(), "{detail}");
-        let line = wait_for(&pooler, "login_refused", count).remove(count - 1);
-        assert_eq!((field(&line, "method"), field(&line, "user")), ("jwt", "app"), "{line}");
-        assert_eq!(field(&line, "reason"), reason, "{line}");
-        assert_eq!(field(&line, "principal"), principal.unwrap_or("null"), "{line}");
-        assert_eq!(line.contains("\"issuer\":\"tests\""), principal.is_some(), "{line}");
-        assert_eq!(line.contains("\"claims\":{\"team\":\""), principal.is_some(), "{line}");
-        assert_eq!(field(&line, "claimed_issuer"), claimed.unwrap_or_default(), "{line}");
-        assert!(line.contains(detail), "{line}");
-        assert_eq!(line.contains("\"detail\":"), !detail.is_empty(), "{line}");
-        no_token_in("the audit log", &text(&pooler), &token);
+    for (count, case) in (1..).zip(cases) {
+        refused(&pooler, count, &case);
     }
     hold_to_schema(&file(&pooler));
 }
