@@ -326,7 +326,7 @@ fn a_reload_that_narrows_ends_the_sessions_that_it_concerns() {
     pooler
         .wait_for_log("map callers does not let arn:aws:iam::123456789012:user/alice be this role any more");
     assert_eq!(gone.simple("select 1").value(), "1", "its transaction is finished");
-    gone.send(&raw::query("commit"));
+    assert_eq!(gone.simple("commit").commands, ["COMMIT"]);
     let last_words = gone.last_words();
     assert!(
         last_words.starts_with("FATAL 28000: session ended: its role is no longer given"),
