@@ -23,9 +23,10 @@ const BYTES_PER_CALL: usize = limits::READ_BUFFER_BYTES + limits::LAST_WORDS_BYT
 /// A Bind or a Close goes on with another name than it came with.
 const RENAMED_BYTES_MAX: usize = 40;
 
-/// A Bind of a statement that its server does not hold is owed an answer, and our Parse another. Closes of
-/// statements that have to go for it come on top.
-pub const OWED_PER_FRAME: usize = 2;
+/// A Bind of a statement that its server does not hold is owed an answer, and our Parse another; what it does
+/// to the context of a client that sets one is noted behind its answer. Closes of statements that have to go
+/// for it come on top.
+pub const OWED_PER_FRAME: usize = 3;
 
 /// A server holds no more statements: the most that `plan::rules` draws.
 pub const PREPARED_MAX: usize = 100;
