@@ -209,7 +209,7 @@ impl Value for WebAddress {
         Some(self.0.to_string())
     }
     fn accepted() -> String {
-        "https://…, or http://… of a loopback address".to_owned()
+        "https://, or http:// of a loopback address".to_owned()
     }
 }
 
