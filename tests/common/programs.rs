@@ -27,8 +27,13 @@ pub fn postgres(name: &str) -> PathBuf {
 /// A command that is ended should it take longer than any test may: a client that hangs is
 /// a failure with a message.
 pub fn limited(program: impl AsRef<OsStr>) -> Command {
+    limited_to(100, program)
+}
+
+/// The same, for one that may run for so many seconds.
+pub fn limited_to(seconds: u64, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", "100"]).arg(program).env("PGCONNECT_TIMEOUT", "20");
+    command.args(["--kill-after=5", &seconds.to_string()]).arg(program).env("PGCONNECT_TIMEOUT", "20");
     command
 }
 

@@ -155,7 +155,7 @@ fn servers_that_work_outlive_a_secret_that_does_not() {
 
 /// Runs pgbench for `seconds`, and `rotate` a few times meanwhile, at equal distances.
 pub(crate) fn under_load(pooler: &Pooler, seconds: u64, mut rotate: impl FnMut(u32)) {
-    let mut pgbench = programs::limited(programs::postgres("pgbench"));
+    let mut pgbench = programs::limited_to(seconds + 60, programs::postgres("pgbench"));
     let script = pooler.directory().join("load.sql");
     std::fs::write(&script, "select count(*) from generate_series(1, 100);\n").expect("it is ours");
     pgbench
