@@ -18,7 +18,6 @@ to it are taken within a round. Two workers of pgweir stand beside two PgBouncer
 
 import argparse
 import datetime
-import json
 import os
 import pathlib
 import shutil
@@ -210,15 +209,7 @@ def main():
     chosen.protocols, chosen.transports, chosen.minutes = ["simple"], ["plain"], float("inf")
     raise_descriptor_limit()
     outcome = measure(chosen)
-    file = run.ROOT / "loadtest/results" / f"{outcome['date']}-{outcome['commit'] or 'tree'}-floor.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(outcome, indent=1) + "\n")
-    text = table(outcome)
-    print("\n" + text)
-    print(f"\nwritten: {file.relative_to(run.ROOT)}")
-    if chosen.page:
-        report.into_page(run.ROOT / "docs/benchmarks.md", text, "floor")
-        print("written: docs/benchmarks.md")
+    report.publish(run.ROOT, outcome, table(outcome), "floor", chosen.page)
 
 
 if __name__ == "__main__":

@@ -192,7 +192,8 @@ def login_costs(chosen, account, directory, postgres, program, stops, issuer, lo
                                   password=password)  # fmt: skip
             figures = clients.figures()
             results.append({"part": "logins", "round": number, "variant": name, **figures})
-            print(f"round {number} {name:6} {figures['rate']:7.0f} logins/s  cpu {figures['cpu_us']:6.1f} us", flush=True)
+            said = f"{figures['rate']:7.0f} logins/s  cpu {figures['cpu_us']:6.1f} us"
+            print(f"round {number} {name:6} {said}", flush=True)
     return results
 
 
@@ -232,9 +233,9 @@ def audit_table(outcome):
     if not of:
         return []
     base = {one["round"]: one for one in of if one["variant"] == OFF}
-    out = [f"CPU of a transaction (pgbench, {outcome['protocol']} protocol, {outcome['clients']} clients, plain), median"
-           f" of {outcome['rounds']} interleaved rounds of {outcome['seconds']} s (lowest–highest); all threads of the"
-           " pooler, the writer of the audit log too:", "",
+    out = [f"CPU of a transaction (pgbench, {outcome['protocol']} protocol, {outcome['clients']} clients, plain),"
+           f" median of {outcome['rounds']} interleaved rounds of {outcome['seconds']} s (lowest–highest); all"
+           " threads of the pooler, the writer of the audit log too:", "",
            "| audit log | CPU | by off | transactions/s by off | records |", "|---|---:|---:|---:|---:|"]  # fmt: skip
     for name in AUDITS:
         own = [one for one in of if one["variant"] == name]
@@ -317,14 +318,7 @@ def main():
         "clients": chosen.clients, "established": chosen.established, "storm_clients": chosen.storm_clients,
         "runs": results,
     }  # fmt: skip
-    file = run.ROOT / "loadtest/results" / f"{outcome['date']}-{outcome['commit'] or 'tree'}-identity.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(outcome, indent=1) + "\n")
-    said = table(outcome)
-    print(f"\n{said}\n\nwritten: {file.relative_to(run.ROOT)}")
-    if chosen.page:
-        report.into_page(run.ROOT / "docs/benchmarks.md", said, "identity")
-        print("written: docs/benchmarks.md")
+    report.publish(run.ROOT, outcome, table(outcome), "identity", chosen.page)
 
 
 if __name__ == "__main__":

@@ -294,14 +294,7 @@ def main():
         "seconds": chosen.seconds, "clients": chosen.clients, "established": chosen.established,
         "storm_clients": chosen.storm_clients, "base": poolers.names[0], "versions": poolers.versions, "runs": results,
     }  # fmt: skip
-    file = run.ROOT / "loadtest/results" / f"{outcome['date']}-{outcome['commit'] or 'tree'}-logins.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(outcome, indent=1) + "\n")
-    said = table(outcome)
-    print(f"\n{said}\n\nwritten: {file.relative_to(run.ROOT)}")
-    if chosen.page:
-        report.into_page(run.ROOT / "docs/benchmarks.md", said, "logins")
-        print("written: docs/benchmarks.md")
+    report.publish(run.ROOT, outcome, table(outcome), "logins", chosen.page)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """From measured runs to tables of ratios."""
 
+import json
 import re
 import statistics
 
@@ -92,6 +93,17 @@ def table(outcome):
 def order(cell):
     transport, protocol, clients = cell
     return transport != "plain", ["simple", "extended", "prepared"].index(protocol), clients
+
+
+def publish(root, outcome, text, name, has_page):
+    """Keeps what was measured below loadtest/results, says the table, and puts it into the page if that is wanted."""
+    file = root / "loadtest/results" / f"{outcome['date']}-{outcome['commit'] or 'tree'}-{name}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(outcome, indent=1) + "\n")
+    print(f"\n{text}\n\nwritten: {file.relative_to(root)}")
+    if has_page:
+        into_page(root / "docs/benchmarks.md", text, name)
+        print("written: docs/benchmarks.md")
 
 
 def into_page(path, text, name="loadtest"):

@@ -24,7 +24,6 @@ Only the Python standard library is needed. setup: tests/setup.sh loadtest.
 
 import argparse
 import datetime
-import json
 import os
 import pathlib
 import re
@@ -336,15 +335,7 @@ def main():
         "base": variants[0].name, "versions": {variant.name: variant.version() for variant in variants},
         "runs": runs, "idle": memory,
     }  # fmt: skip
-    file = ROOT / "loadtest/results" / f"{outcome['date']}-{outcome['commit'] or 'tree'}.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(outcome, indent=1) + "\n")
-    table = report.table(outcome)
-    print("\n" + table)
-    print(f"\nwritten: {file.relative_to(ROOT)}")
-    if chosen.page:
-        report.into_page(ROOT / "docs/benchmarks.md", table)
-        print("written: docs/benchmarks.md")
+    report.publish(ROOT, outcome, report.table(outcome), "loadtest", chosen.page)
 
 
 if __name__ == "__main__":

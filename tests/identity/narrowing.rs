@@ -45,6 +45,12 @@ fn reload(pooler: &Pooler, ended: usize) {
 
 type Narrow = fn(&mut Pooler, &Issuer);
 
+/// The first issuer's entry says this from now on.
+fn to_entry(pooler: &mut Pooler, one: &Issuer, text: &str) {
+    let entry = one.entry(text);
+    pooler.rewrite(|setup| setup.issuer("tests", &entry));
+}
+
 /// What narrows, what the sessions concerned are told, and what the log says more.
 const CASES: [(&str, Narrow, &str, &str); 10] = [
     (
@@ -88,28 +94,19 @@ const CASES: [(&str, Narrow, &str, &str); 10] = [
     ),
     (
         "the audience is gone",
-        |pooler, one| {
-            let entry = one.entry("map=teams required_claims=team=red|blue audience=postgres");
-            pooler.rewrite(|setup| setup.issuer("tests", &entry));
-        },
+        |pooler, one| to_entry(pooler, one, "map=teams required_claims=team=red|blue audience=postgres"),
         TOKEN,
         "issuer tests: claim aud has none of the audiences that are accepted: web",
     ),
     (
         "a claim must have another value",
-        |pooler, one| {
-            let entry = one.entry("map=teams required_claims=team=blue audience=postgres,web");
-            pooler.rewrite(|setup| setup.issuer("tests", &entry));
-        },
+        |pooler, one| to_entry(pooler, one, "map=teams required_claims=team=blue audience=postgres,web"),
         TOKEN,
         "issuer tests: claim team has none of the values that are required",
     ),
     (
         "the algorithm is gone",
-        |pooler, one| {
-            let entry = one.entry("map=teams audience=postgres,web algorithms=ES256");
-            pooler.rewrite(|setup| setup.issuer("tests", &entry));
-        },
+        |pooler, one| to_entry(pooler, one, "map=teams audience=postgres,web algorithms=ES256"),
         TOKEN,
         "issuer tests: the token's algorithm is not allowed: RS256",
     ),

@@ -150,36 +150,34 @@ fn method(tokens: &mut Tokens<'_>) -> Result<Method, NoRule> {
 /// whom the rule lets in: it refuses the file.
 fn claims_map_named(tokens: &mut Tokens<'_>) -> Result<Option<Arc<str>>, Wrong> {
     let mut map = None;
-    while !tokens.is_at_end() {
-        let (name, value) = match tokens.current() {
-            Token::Word(word) => word.split_once('='),
-            _ => None,
-        }
-        .ok_or(Wrong::Excess)?;
+    while let Some((name, value)) = parameter(tokens)? {
         if name != "map" || value.is_empty() || map.is_some() {
             return Err(Wrong::Excess);
         }
         map = Some(value.into());
-        tokens.take()?;
     }
     Ok(map)
+}
+
+/// The next `NAME=VALUE`; `None`: the line is over.
+fn parameter(tokens: &mut Tokens<'_>) -> Result<Option<(String, String)>, Wrong> {
+    let found = match tokens.take()? {
+        Token::End => return Ok(None),
+        Token::Word(word) => word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())),
+        _ => None,
+    };
+    found.map(Some).ok_or(Wrong::Excess)
 }
 
 /// `map=NAME`, if there is one, and nothing else.
 fn map_named(tokens: &mut Tokens<'_>, maps: &IdentMaps) -> Result<Option<Arc<IdentMap>>, NoRule> {
     let mut map = None;
-    while !tokens.is_at_end() {
-        let (name, value) = match tokens.current() {
-            Token::Word(word) => word.split_once('='),
-            _ => None,
-        }
-        .ok_or(Wrong::Excess)?;
+    while let Some((name, value)) = parameter(tokens)? {
         if name != "map" || map.is_some() {
-            return Err(NoRule::LeftOut(Unsupported::Parameter(keyword_shown(name))));
+            return Err(NoRule::LeftOut(Unsupported::Parameter(keyword_shown(&name))));
         }
-        let unknown = || NoRule::LeftOut(Unsupported::UnknownMap(shown(value)));
-        map = Some(Arc::clone(maps.named(value).ok_or_else(unknown)?));
-        tokens.take()?;
+        let unknown = || NoRule::LeftOut(Unsupported::UnknownMap(shown(&value)));
+        map = Some(Arc::clone(maps.named(&value).ok_or_else(unknown)?));
     }
     Ok(map)
 }
