@@ -102,7 +102,7 @@ impl Audit {
         };
         let (taps, drains): (Vec<_>, Vec<_>) =
             (0..workers).filter(|_| is_on && makes_rings).map(make).unzip();
-        let context = Context { start_id: self.start_id, epoch_us: 0, statements };
+        let context = Context::new(self.start_id, statements);
         let mut inbox = self.shared.inbox();
         inbox.drains.extend(drains);
         inbox.mail.push(Mail::Order(Order { output, overflow, context }));
@@ -116,7 +116,7 @@ impl Audit {
     }
 
     fn begin(&self) -> io::Result<()> {
-        let context = Context { start_id: self.start_id, epoch_us: 0, statements: Statements::default() };
+        let context = Context::new(self.start_id, Statements::default());
         let writer = Writer::new(Arc::clone(&self.shared), context);
         let thread = std::thread::Builder::new().name(WRITER.into()).spawn(move || {
             // A pooler that was told to leave a trace must not go on without.

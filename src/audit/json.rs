@@ -92,11 +92,20 @@ impl<'a> Object<'a> {
     }
 }
 
+/// A letter of ASCII that stands for itself.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
 /// A JSON string. What is too long ends with `…`.
 fn quote(out: &mut String, text: &str) {
     let kept = &text[..text.floor_char_boundary(AUDIT_TEXT_BYTES_MAX)];
     out.push('"');
-    for letter in kept.chars() {
+    // nearly all of them, names of members included, need no letter looked at by itself
+    let plain_bytes = kept.bytes().take_while(|byte| is_plain(*byte)).count();
+    let (plain, rest) = kept.split_at(plain_bytes);
+    out.push_str(plain);
+    for letter in rest.chars() {
         match letter {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
@@ -137,6 +146,18 @@ mod tests {
             "{\"a\":\"x\\\"\\\\\\n\\u0000\\u0085\\u2028é\",\"b\":7,\"c\":null,\"d\":{\"e\":\"1.5\"},\
              \"f\":[{\"n\":1},{\"n\":2}]}"
         );
+    }
+
+    #[test]
+    fn every_letter_is_read_back_wherever_it_stands() {
+        for letter in (0..0x3000).filter_map(char::from_u32) {
+            for text in [format!("{letter}b"), format!("a{letter}b"), format!("a{letter}")] {
+                let mut out = String::new();
+                quote(&mut out, &text);
+                assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+                assert!(!out.contains(|letter: char| letter.is_control()), "{out:?}");
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use super::record::{
 use super::redact::{fingerprint, may_hold_secrets, redact};
 use crate::base::{Address, Micros, SessionId, StartId, VERSION};
 use jiff::Timestamp;
+use std::cell::Cell;
+use std::fmt;
 
 /// The schema's version: `v` of each line.
 const SCHEMA_VERSION: u32 = 1;
@@ -37,13 +39,43 @@ pub(super) struct Context {
     /// Microseconds since the epoch when the process's clock was at zero.
     pub(super) epoch_us: i64,
     pub(super) statements: Statements,
+    pub(super) last_second: LastSecond,
+}
+
+/// The last second that was written, since most lines are of the same one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastSecond(Cell<(i64, [u8; SECOND_BYTES])>);
+
+/// `YYYY-MM-DDTHH:MM:SS`, of the years from 0 to 9999.
+const SECOND_BYTES: usize = 19;
+
+impl LastSecond {
+    /// The time so many microseconds from the epoch, with all of them.
+    fn show(&self, us: i64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (second, micros) = (us.div_euclid(1_000_000), us.rem_euclid(1_000_000));
+        let (last, mut text) = self.0.get();
+        if last != second || text[0] == 0 {
+            let time = Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
+            let whole = time.to_string();
+            let front = whole.strip_suffix('Z').and_then(|front| front.as_bytes().try_into().ok());
+            let Some(front) = front else { return f.write_str(&whole) };
+            text = front;
+            self.0.set((second, text));
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())?;
+        write!(f, ".{micros:06}Z")
+    }
 }
 
 impl Context {
+    /// Of this process; its clock is still to be looked at.
+    pub(super) fn new(start_id: StartId, statements: Statements) -> Self {
+        Self { start_id, epoch_us: 0, statements, last_second: LastSecond::default() }
+    }
+
     fn time(&self, at: Micros) -> impl std::fmt::Display {
         let us = self.epoch_us.saturating_add(i64::try_from(at.0).unwrap_or(i64::MAX));
-        let time = Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX);
-        std::fmt::from_fn(move |f| write!(f, "{time:.6}"))
+        fmt::from_fn(move |f| self.last_second.show(us, f))
     }
 
     /// The session of that socket id, as application_name and other lines may show it.
@@ -262,7 +294,12 @@ impl Context {
 }
 
 fn address(line: &mut Object<'_>, address: &Address) {
-    line.text("addr", &address.host_text()).bare("port", address.port());
+    match address {
+        // as it is displayed it has no letter to be escaped
+        Address::Tcp(tcp) => line.plain("addr", tcp.ip()),
+        Address::Unix { .. } => line.text("addr", &address.host_text()),
+    };
+    line.bare("port", address.port());
     if let Address::Unix { pid, uid, .. } = address {
         line.bare("peer_pid", pid).bare("peer_uid", uid);
     }

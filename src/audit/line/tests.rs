@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 fn context(statements: Statements) -> Context {
-    Context { start_id: StartId(0xab), epoch_us: 1_800_000_000_000_000, statements }
+    Context { epoch_us: 1_800_000_000_000_000, ..Context::new(StartId(0xab), statements) }
 }
 
 /// The one line of `write`, read.
@@ -118,4 +118,16 @@ proptest! {
         let line = read(|out| context.event(out, 1, at, &login));
         prop_assert_eq!(&line["credential"]["version"], &Value::from(name.clone()));
     }
+}
+
+#[test]
+fn times_are_those_of_the_library_in_any_order_of_seconds() {
+    let last = LastSecond::default();
+    let shown = |us: i64| fmt::from_fn(|f| last.show(us, f)).to_string();
+    let seconds = [0, 1, 951_782_399, 951_782_400, 1_800_000_000, 1_800_000_000, 0, -1, 253_402_207_199];
+    for us in seconds.iter().flat_map(|second| [0, 1, 500, 999_999].map(|us| second * 1_000_000 + us)) {
+        let time = jiff::Timestamp::from_microsecond(us).unwrap();
+        assert_eq!(shown(us), format!("{time:.6}"), "{us}");
+    }
+    assert!(shown(i64::MAX).ends_with('Z') && shown(i64::MIN).ends_with('Z'));
 }
