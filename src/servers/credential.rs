@@ -16,6 +16,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A secret shorter than this is no secret: what is said without it would show it as well.
+const HIDDEN_BYTES_MIN: usize = 8;
+
 /// How well the bytes to the server are hidden from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChannelSecurity {
@@ -67,6 +70,19 @@ impl Credential {
         match self {
             Self::Token(proof) => Some(proof.age()),
             Self::Stored(_) => None,
+        }
+    }
+
+    /// What a server says, for the log and for clients. One that repeats the secret it was shown must not
+    /// have it told to others. A word that others may say by chance stays, since its absence would tell it.
+    pub(super) fn hide_in(&self, words: &str) -> String {
+        let without = |secret: &str| match secret.len() >= HIDDEN_BYTES_MIN {
+            true => words.replace(secret, "***"),
+            false => words.to_owned(),
+        };
+        match self {
+            Self::Stored(stored) => without(stored.secret.to_text().expose()),
+            Self::Token(proof) => without(proof.token.expose()),
         }
     }
 

@@ -153,12 +153,12 @@ impl Handshake {
         match (tag, &self.step) {
             (tag::ERROR_RESPONSE, Step::Querying | Step::RollingBack) => {
                 let fields = backend::ErrorFields::read(payload)?;
-                self.query_error(format!("{}: {}", fields.severity(), fields.message()));
+                self.query_error(self.told(&format!("{}: {}", fields.severity(), fields.message())));
             }
             (tag::ERROR_RESPONSE, _) => {
                 let fields = backend::ErrorFields::read(payload)?;
-                let (severity, sqlstate) = (fields.severity().to_owned(), fields.sqlstate().to_owned());
-                return Err(LoginError::Refused { severity, sqlstate, text: fields.message().into_owned() });
+                let (severity, sqlstate) = (self.told(fields.severity()), self.told(fields.sqlstate()));
+                return Err(LoginError::Refused { severity, sqlstate, text: self.told(&fields.message()) });
             }
             (tag::NOTICE_RESPONSE | tag::NEGOTIATE_PROTOCOL_VERSION, _) => {}
             (
@@ -200,6 +200,11 @@ impl Handshake {
             _ => return Err(LoginError::UnknownPacket(tag::READY_FOR_QUERY)),
         };
         Ok(())
+    }
+
+    /// The server's words without the secret that it was shown.
+    fn told(&self, words: &str) -> String {
+        self.plan.credential.as_ref().map_or_else(|| words.to_owned(), |shown| shown.hide_in(words))
     }
 
     fn query_error(&mut self, text: String) {

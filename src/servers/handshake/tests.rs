@@ -1,5 +1,7 @@
 //! Logins by scripted bytes: every way to prove oneself, every way to fail, cut anywhere.
 
+mod refusals;
+
 use super::*;
 use crate::auth::scram::{ScramServer, Verifier, derive_keys};
 use crate::auth::{ScramSecret, Secret, md5};
@@ -200,41 +202,6 @@ fn methods_that_are_not_spoken_are_named() {
     let error = feed(&mut handshake, &gss).unwrap_err();
     assert_eq!(error.log().as_deref(), Some("unknown/unsupported auth method: 7"));
     assert_eq!(error.fault(), None, "those who wait go on waiting");
-}
-
-#[test]
-fn a_refusal_is_passed_on_unless_it_may_pass() {
-    let refused = |state: &str| {
-        let (mut handshake, _) = Handshake::start(plain());
-        let message = bytes(|out| encode::error(out, Severity::Fatal, state, "no such thing"));
-        feed(&mut handshake, &message).unwrap_err()
-    };
-    let error = refused(sqlstate::INVALID_AUTHORIZATION);
-    assert_eq!(error.reason(), "no such thing");
-    assert_eq!(error.log().as_deref(), Some("server login failed: FATAL no such thing"));
-    let relayed =
-        Fault::Relayed { sqlstate: sqlstate::INVALID_AUTHORIZATION.into(), text: "no such thing".into() };
-    assert_eq!(error.fault(), Some(relayed));
-    assert_eq!(refused(sqlstate::CANNOT_CONNECT_NOW).fault(), None);
-}
-
-/// Whatever a server's error lacks, clients are told one that every driver can read.
-#[test]
-fn a_refusal_that_lacks_fields_is_told_with_a_code() {
-    for (payload, text) in [
-        (&b"\0"[..], ""),
-        (b"SFATAL\0Mno code\0\0", "no code"),
-        (b"SFATAL\0C\0Mno code\0\0", "no code"),
-        (b"SFATAL\0C28\0Mhalf a code\0\0", "half a code"),
-        (b"SFATAL\0C28P01 and more\0Mtoo much\0\0", "too much"),
-    ] {
-        let message = bytes(|out| encode::frame(out, tag::ERROR_RESPONSE, |out| out.extend(payload)));
-        let fault = feed(&mut Handshake::start(plain()).0, &message).unwrap_err().fault().expect("is told");
-        assert_eq!((fault.sqlstate(), &*fault.text()), (sqlstate::PROTOCOL_VIOLATION, text));
-    }
-    let unterminated = bytes(|out| encode::frame(out, tag::ERROR_RESPONSE, |out| out.extend(b"SFATAL\0M")));
-    let error = feed(&mut Handshake::start(plain()).0, &unterminated).unwrap_err();
-    assert_eq!((error.reason().as_ref(), error.fault()), ("bad packet", None));
 }
 
 fn accepted(connect_query: &str) -> Handshake {
