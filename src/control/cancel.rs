@@ -8,9 +8,9 @@ use super::cancel_end::CancelEnd;
 use super::cancel_keys::{CancelRequest, Holder};
 use super::client_key::{self, ClientKey};
 use super::launcher_channel::LauncherEvent;
-use super::peer_request::PeerRequest;
+use super::peer_request::{PeerRequest, PeerRequester};
 use super::plane::Plane;
-use crate::base::{Address, WorkerId};
+use crate::base::WorkerId;
 use crate::core::{Answer, CancelKey, Command, ServerIdentity};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -55,14 +55,9 @@ impl Plane {
     ///
     /// # Cancel safety
     /// It is given up if it still waits for its turn; else it goes on by itself.
-    pub async fn forward_cancel(
-        &self,
-        (peer, key): (u16, ClientKey),
-        requester: Address,
-        is_heard: bool,
-    ) -> CancelEnd {
+    pub async fn forward_cancel(&self, (peer, key): (u16, ClientKey), requester: PeerRequester) -> CancelEnd {
         let (done, end) = oneshot::channel();
-        self.launcher.say(LauncherEvent::ForwardCancel(PeerRequest { peer, key, requester, is_heard, done }));
+        self.launcher.say(LauncherEvent::ForwardCancel(PeerRequest { peer, key, requester, done }));
         end.await.unwrap_or(CancelEnd::GivenUp)
     }
 

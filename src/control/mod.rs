@@ -65,7 +65,7 @@ pub use log_progress::LogProgress;
 pub(crate) use login_counts::LoginTrouble;
 pub use logins::Logins;
 pub(crate) use logins::{LoginEntry, LoginRow};
-pub use peer_request::PeerRequest;
+pub use peer_request::{PeerRequest, PeerRequester};
 pub use places::{Place, Places};
 pub(crate) use plane::draw_start_id;
 pub use plane::{Phase, Plane, WorkerSet};

@@ -32,11 +32,11 @@ async fn run(servers: Arc<Servers>, mut request: PeerRequest) {
     let about = About { side: "S", id, database: &name, user: "", peer: &address };
     let is_logged = servers.plane.policy.load().snapshot.settings.log_disconnections;
     match &outcome {
-        Ok(()) if request.is_heard && is_logged => {
+        Ok(()) if request.requester.is_heard && is_logged => {
             let age = servers.plane.now().since(began).as_secs();
             log_about!(info, about, "closing because: successfully sent cancel request (age={age}s)");
         }
-        Err(why) if request.is_heard => log_about!(info, about, "cancel request given up: {why}"),
+        Err(why) if request.requester.is_heard => log_about!(info, about, "cancel request given up: {why}"),
         Ok(()) | Err(_) => {}
     }
     let end = outcome.map_or_else(|why| why.end(), |()| CancelEnd::Taken);
@@ -102,10 +102,12 @@ async fn turn(
 ) -> Result<Permit, Trouble> {
     let snapshot = Arc::clone(&servers.plane.policy.load().snapshot);
     let pool = servers.peers.pool(&snapshot, request.peer).ok_or("peer removed")?;
-    let turn = pool.acquire_for_client(&request.requester);
-    tokio::select! {
+    let turn = pool.acquire_for_client(&request.requester.address);
+    let outcome = tokio::select! {
         biased;
         () = request.done.closed() => Err("its sender had to make room".into()),
         waited = by(on_its_way_by, turn) => waited.ok_or(Trouble::TooLate),
-    }
+    };
+    request.requester.place = None;
+    outcome
 }

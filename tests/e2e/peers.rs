@@ -3,7 +3,7 @@
 
 use crate::cancel::running;
 use crate::common::raw::{self, Raw};
-use crate::common::{PATIENCE, Pooler, PoolerSetup, page, postgres, wait_until};
+use crate::common::{PATIENCE, Pooler, PoolerSetup, page, postgres, wait_until, wait_until_for};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -269,7 +269,7 @@ fn a_flood_of_foreign_keys_is_bounded() {
     let flood: Vec<_> = (0..200).map(|_| request(pooler.port, &key_of(2, 3))).collect();
     let held: Vec<_> = (0..3).map(|_| peer.hear()).collect();
     // All of them come in, and have to make room for each other.
-    wait_until("all have come", || {
+    wait_until_for("all have come", 3 * PATIENCE, || {
         assert!(peer.next().is_none(), "more than its pool has room for");
         let counts = console.simple("show peer_pools").records();
         let waiting: u32 = counts[0]["cl_waiting_cancel_req"].parse().expect("a number");

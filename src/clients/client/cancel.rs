@@ -8,19 +8,23 @@ use crate::audit::Event;
 use crate::base::{About, Address, Micros, log_about};
 use crate::clients::clients::Clients;
 use crate::clients::stream::ClientStream;
-use crate::control::{CancelRoute, ClientKey};
+use crate::clients::unauthenticated::LoginSlot;
+use crate::control::{CancelRoute, ClientKey, PeerRequester};
+use std::sync::Arc;
 
 /// Who asks.
 pub(super) struct Requester {
     id: u64,
     remote: Address,
     arrived: Micros,
+    place: Arc<LoginSlot>,
 }
 
 impl Requester {
     /// The same client, which is no login any more.
     pub(super) fn of(attempt: LoginAttempt) -> Self {
-        Self { id: attempt.id, remote: attempt.remote, arrived: attempt.arrived }
+        let LoginAttempt { id, remote, arrived, login_slot: place, .. } = attempt;
+        Self { id, remote, arrived, place }
     }
 
     /// Waits until it is known what comes of the request, and says so to the log alone. It is not carried out
@@ -39,7 +43,8 @@ impl Requester {
             CancelRoute::Peer(peer, key) => {
                 let is_heard = clients.unauthenticated.may_log();
                 forwarded = Some((peer, is_heard));
-                plane.forward_cancel((peer, key), self.remote.clone(), is_heard).await
+                let (address, place) = (self.remote.clone(), Some(self.place as _));
+                plane.forward_cancel((peer, key), PeerRequester { address, is_heard, place }).await
             }
         };
         plane.audit.post(|| Event::Cancel { address: self.remote.clone(), session, outcome: end.text() });
