@@ -1,12 +1,16 @@
 //! An audit log of a pooler under test, as lines, each held to the schema.
 
-use crate::common::{Pooler, PoolerSetup, postgres, programs, wait_until};
+use crate::common::{Pooler, PoolerSetup, Postgres, postgres, programs, wait_until};
 use std::path::PathBuf;
 use std::process::Command;
 
 /// The usual pooler, with its audit log in its own directory.
 pub(crate) fn audited() -> PoolerSetup {
-    PoolerSetup::new(postgres()).set("audit_log", "file").set("audit_file", "audit.log")
+    audited_before(postgres())
+}
+
+pub(crate) fn audited_before(postgres: &Postgres) -> PoolerSetup {
+    PoolerSetup::new(postgres).set("audit_log", "file").set("audit_file", "audit.log")
 }
 
 /// The file of `pooler`'s audit log.

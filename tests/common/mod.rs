@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 #[allow(unused_imports, reason = "as above")]
 pub use pooler::{Pooler, PoolerSetup};
-pub use postgres::{Postgres, postgres, postgres_18};
+pub use postgres::{Postgres, own_postgres, postgres, postgres_18};
 
 /// How long a condition may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -50,6 +50,11 @@ pub fn postgres() -> &'static Postgres {
     SHARED.get_or_init(|| Postgres::start("postgres", &programs::postgres))
 }
 
+/// One as [`postgres()`] that is the caller's alone: for whoever changes settings, or reads its whole log.
+pub fn own_postgres(name: &str) -> Postgres {
+    Postgres::start(name, &programs::postgres)
+}
+
 /// A PostgreSQL 18, whatever the machine's own is, as `make setup` has fetched it; `None`: it could not. As
 /// [`postgres()`], but a pool's user has to prove himself by SCRAM if it is `scrammer`.
 pub fn postgres_18() -> Option<&'static Postgres> {
