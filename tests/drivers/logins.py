@@ -1,8 +1,9 @@
 """Logs in again and again, each time with the password that a file has at that moment, as an application does
 that asks for its secret before it connects.
 
-PGWEIR_PORT, PGWEIR_USER, PGWEIR_SECRET (the file), PGWEIR_STOP (a file that ends it), PGWEIR_THREADS. Prints
-how many logins there were; each error is a line on standard error, without the password, and ends in failure.
+PGWEIR_PORT, PGWEIR_USER, PGWEIR_SECRET (the file), PGWEIR_STOP (a file that ends it), PGWEIR_THREADS. Each
+thread adds a byte to a file of its own at each login, PGWEIR_SECRET with its number. Prints how many logins
+there were; each error is a line on standard error, without the password, and ends in failure.
 """
 
 import os
@@ -32,6 +33,8 @@ def run(number):
             ) as connection:
                 assert connection.execute("select 1").fetchone() == (1,)
             logins[number] += 1
+            with open(f"{SECRET}.{number}", "a", encoding="utf-8") as file:
+                file.write(".")
         except Exception as error:  # whatever it is, it is what the test is about
             errors.append(f"{type(error).__name__}: {error}")
 

@@ -9,18 +9,22 @@ use crate::vault::{Vault, arn};
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
+const THREADS: usize = 4;
+
 /// The loop of logins beside a test; the application's own copy of its secret is the file `app-copy`.
 struct Logins(Child);
 
 impl Logins {
     fn start(pooler: &Pooler, user: &str, password: &str) -> Self {
         Self::know(pooler, password);
-        let mut python = programs::limited(programs::in_repository(".venv/bin/python"));
+        let mut python =
+            programs::limited_to(100 + 2 * load_seconds(), programs::in_repository(".venv/bin/python"));
         python
             .arg(programs::in_repository("tests/drivers/logins.py"))
             .env("PGWEIR_PORT", pooler.port.to_string())
             .env("PGWEIR_USER", user)
             .env("PGWEIR_SECRET", pooler.directory().join("app-copy"))
+            .env("PGWEIR_THREADS", THREADS.to_string())
             .env("PGWEIR_STOP", pooler.directory().join("stop"))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -30,6 +34,20 @@ impl Logins {
     /// The application has got that password.
     fn know(pooler: &Pooler, password: &str) {
         replace(pooler, "app-copy", &format!("{MARK}{password}"));
+    }
+
+    /// Waits until every thread has logged in twice more: the second time by what is known now.
+    #[track_caller]
+    fn go_on(&mut self, pooler: &Pooler) {
+        let each = |thread: usize| {
+            let file = pooler.directory().join(format!("app-copy.{thread}"));
+            std::fs::metadata(file).map_or(0, |found| found.len())
+        };
+        let before: [u64; THREADS] = std::array::from_fn(each);
+        wait_until("all log in", || {
+            let has_ended = self.0.try_wait().expect("is our child").is_some();
+            has_ended || (0..THREADS).all(|thread| each(thread) >= before[thread] + 2)
+        });
     }
 
     /// How many logins there were; none has failed.
@@ -44,24 +62,19 @@ impl Logins {
     }
 }
 
-fn clients_logged_in(pooler: &Pooler) -> usize {
-    pooler.log().matches("login attempt: db=app").count()
-}
-
-/// Rotates a few times while logins run: after each, some more come.
+/// Rotates a few times while logins run. A secret is rotated once every login by the one before has ended, as
+/// with those who leave the one before valid: each time all threads have logged in by what is current.
 fn under_logins(pooler: &Pooler, user: &str, mut rotate: impl FnMut(u32) -> String) -> u64 {
     let begin = Instant::now();
-    let logins = Logins::start(pooler, user, &rotate(0));
-    let rotations = u32::try_from(load_seconds() / 2).expect("not so long").max(3);
+    let mut logins = Logins::start(pooler, user, &rotate(0));
+    let rotations = u32::try_from(load_seconds() / 6).expect("not so long").max(3);
     for number in 1..=rotations {
-        let before = clients_logged_in(pooler);
-        wait_until("clients log in", || clients_logged_in(pooler) > before + 10);
+        logins.go_on(pooler);
         // the application asks for its secret when it likes, which may be before the pooler does
         let password = rotate(number);
         Logins::know(pooler, &password);
     }
-    let before = clients_logged_in(pooler);
-    wait_until("clients log in", || clients_logged_in(pooler) > before + 10);
+    logins.go_on(pooler);
     let count = logins.end(pooler);
     eprintln!("{rotations} rotations and {count} logins in {:?}", begin.elapsed());
     count
