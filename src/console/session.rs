@@ -6,6 +6,7 @@
 
 mod record;
 mod reply;
+mod standing;
 mod welcome;
 
 use super::console::Console;
@@ -13,7 +14,7 @@ use super::control::{Goal, Refused};
 use super::grammar::{self, Order, Refusal, Shutdown};
 use super::request::{self, Request};
 use super::tables::{self, Access, Shown, Source};
-use crate::base::{DenyReason, limits};
+use crate::base::limits;
 use crate::clients::{ConsoleLogin, ConsoleStream, Rights};
 use crate::control::{ConsoleClient, KeyHolder, Phase};
 use crate::core::ClientIdentity;
@@ -53,9 +54,8 @@ impl End {
         Self::fault(Fault::AdminDisconnect.text())
     }
 
-    fn denied(reason: DenyReason) -> Self {
-        let reason = Fault::from(reason).text().into_owned();
-        Self { reason, told: Some(sqlstate::INVALID_AUTHORIZATION) }
+    fn of_identity(why: &Fault) -> Self {
+        Self { reason: why.text().into_owned(), told: Some(sqlstate::INVALID_AUTHORIZATION) }
     }
 }
 
@@ -156,8 +156,8 @@ impl Session {
             // From here on a cancel request counts: others see a PAUSE in force before this
             // session waits for its end.
             let canceled = Arc::clone(&self.canceled).notified_owned();
-            if let Some(reason) = self.deny_reason() {
-                return Ok(End::denied(reason));
+            if let Some(why) = self.may_not_stay() {
+                return Ok(End::of_identity(&why));
             }
             let reply = match request {
                 Request::Query(text) => self.answer(&text).await,

@@ -123,6 +123,13 @@ impl ConsoleClients {
         }
     }
 
+    /// Sends those away that `is_meant` holds for; how many.
+    pub fn kill_meant(&self, is_meant: impl Fn(&ClientIdentity) -> bool) -> usize {
+        let table = self.table();
+        let meant = table.present.values().filter(|present| is_meant(&present.identity));
+        meant.map(|present| present.kill.notify_one()).count()
+    }
+
     /// What `row` makes of each: who it is, and since when it has asked for what it asked for last.
     pub fn rows<T>(&self, row: impl Fn(&ClientIdentity, Option<Micros>) -> T) -> Vec<T> {
         let of = |present: &Present| row(&present.identity, present.request_at);

@@ -123,8 +123,9 @@ impl Plane {
             let is_issuers = issuer.as_deref().is_none_or(|issuer| issuer == of);
             (client.principal() == &*name && is_issuers).then_some(DenyReason::Denied)
         };
+        let of_console = self.console_clients.kill_meant(|client| is_meant(client).is_some());
         let is_meant = Judge(Arc::new(is_meant));
-        self.in_slices(|from| Command::KillMeant(is_meant.clone(), from)).await
+        of_console + self.in_slices(|from| Command::KillMeant(is_meant.clone(), from)).await
     }
 
     /// Has each worker look at its clients, some at a time.

@@ -1,8 +1,8 @@
 //! Who is let in by a token, as whom, and what those learn who are not.
 
 use crate::common::certs::certs;
-use crate::common::page;
-use crate::common::raw::Raw;
+use crate::common::raw::{self, Raw};
+use crate::common::{page, wait_until};
 use crate::issuer::{Issuer, now_s};
 use crate::{console, log_in, log_in_to, no_token_in, prove, setup};
 use serde_json::{Value, json};
@@ -186,6 +186,30 @@ fn a_session_ends_with_its_token_and_a_line_of_the_map_bounds_its_queries() {
     let last_words = short.last_words();
     assert!(last_words.starts_with("FATAL 28000: "), "{last_words}");
     assert!(now_s() >= now + 2);
+}
+
+#[test]
+fn the_console_ends_with_the_token_and_by_kill_principal() {
+    let issuer = Issuer::start();
+    let pooler = setup(&issuer, "clock_skew=0 map=admins")
+        .set("auth_claims_file", "claims.conf")
+        .file("claims.conf", "admins sub root admin\nadmins sub bob admin\nadmins sub carol admin\n")
+        .start();
+    let root = issuer.token("root");
+    let mut root = log_in_to(&pooler, "admin", "pgbouncer", &root).expect("root may come");
+    let mut claims = issuer.claims("bob");
+    claims["exp"] = json!(now_s() + 2);
+    let short = issuer.sign("k1", "RS256", &claims);
+    let mut bob = log_in_to(&pooler, "admin", "pgbouncer", &short).expect("it is good for 2 s");
+    wait_until("the token has expired", || {
+        bob.send(&raw::query("show version"));
+        bob.outcome().errors == ["FATAL 28000: session ended: its token has expired"]
+    });
+    let mut carol = log_in_to(&pooler, "admin", "pgbouncer", &issuer.token("carol")).expect("carol may come");
+    assert_eq!(root.simple("kill_principal 'carol' others").commands, ["KILL_PRINCIPAL 0"]);
+    assert_eq!(root.simple("kill_principal 'carol' tests").commands, ["KILL_PRINCIPAL 1"]);
+    assert!(carol.last_words().ends_with("admin forced disconnect"));
+    assert_eq!(root.simple("show version").rows.len(), 1);
 }
 
 #[test]

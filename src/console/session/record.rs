@@ -7,22 +7,13 @@ use super::super::grammar::{Order, Shutdown};
 use super::reply::Reply;
 use super::{End, Session};
 use crate::audit::{Event, Logout, Totals, may_hold_secrets};
-use crate::auth::Method;
-use crate::base::{DenyReason, Micros, log_about};
-use crate::config::{CONSOLE_DATABASE, Setting};
+use crate::base::{Micros, log_about};
+use crate::config::Setting;
 
 /// What a text is called that is no command.
 pub(super) const NO_COMMAND: &str = "(not understood)";
 
 impl Session {
-    /// Why its client may not stay. The account that we run as always may, so that somebody can put a list
-    /// right.
-    pub(super) fn deny_reason(&self) -> Option<DenyReason> {
-        let is_own =
-            &*self.identity.user == CONSOLE_DATABASE && self.identity.proof.method == Method::Peer.word();
-        if is_own { None } else { self.console.status.plane.deny_reason(&self.identity) }
-    }
-
     /// An error that its client is told. What it says of a command may hold a password that somebody has
     /// typed here by mistake.
     pub(super) fn log_error(&self, text: &str) {
