@@ -73,7 +73,7 @@ impl Context {
         Self { start_id, epoch_us: 0, statements, last_second: LastSecond::default() }
     }
 
-    fn time(&self, at: Micros) -> impl std::fmt::Display {
+    fn time(&self, at: Micros) -> impl fmt::Display {
         let us = self.epoch_us.saturating_add(i64::try_from(at.0).unwrap_or(i64::MAX));
         fmt::from_fn(move |f| self.last_second.show(us, f))
     }

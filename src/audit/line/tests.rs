@@ -126,7 +126,7 @@ fn times_are_those_of_the_library_in_any_order_of_seconds() {
     let shown = |us: i64| fmt::from_fn(|f| last.show(us, f)).to_string();
     let seconds = [0, 1, 951_782_399, 951_782_400, 1_800_000_000, 1_800_000_000, 0, -1, 253_402_207_199];
     for us in seconds.iter().flat_map(|second| [0, 1, 500, 999_999].map(|us| second * 1_000_000 + us)) {
-        let time = jiff::Timestamp::from_microsecond(us).unwrap();
+        let time = Timestamp::from_microsecond(us).unwrap();
         assert_eq!(shown(us), format!("{time:.6}"), "{us}");
     }
     assert!(shown(i64::MAX).ends_with('Z') && shown(i64::MIN).ends_with('Z'));
