@@ -391,6 +391,7 @@ fn rules(trial: Trial) -> PoolRules {
         on_expired: OnExpired::Drain,
         expiry_grace: Micros(0),
         on_denied: OnDenied::Drain,
+        drain_timeout: Micros(0),
         context_keys: None,
     }
 }

@@ -106,6 +106,7 @@ fn ours_stand_behind_in_the_order_in_which_they_came() {
             "identity_on_expired",
             "identity_expiry_grace",
             "identity_on_denied",
+            "identity_drain_timeout",
             "deny_principals",
             "identity_recheck",
             "auth_jwt_options",

@@ -44,6 +44,23 @@ pub enum Question {
 }
 
 impl Method {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Any,
+        Self::Trust,
+        Self::Reject,
+        Self::Asked(Question::Plain),
+        Self::Asked(Question::Md5),
+        Self::Asked(Question::ScramSha256),
+        Self::Cert,
+        Self::Peer,
+        Self::Jwt,
+        Self::Ldap,
+        Self::Pam,
+        Self::IamCaller,
+        Self::RdsIam,
+    ];
+
     /// The method that `auth_type` itself names; `None`: a rule of the hba file does.
     pub fn of_setting(setting: AuthType) -> Option<Self> {
         Some(match setting {
@@ -108,5 +125,22 @@ impl Method {
     /// Whether a user name map tells which users a name is good for.
     pub fn takes_map(self) -> bool {
         matches!(self, Self::Cert | Self::Peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_method_has_a_word_of_its_own_and_none_is_left_out() {
+        let words: Vec<_> = Method::ALL.iter().map(|method| method.word()).collect();
+        let rules = ["trust", "reject", "password", "md5", "scram-sha-256", "cert", "peer", "jwt", "ldap"];
+        let of_rules = rules.iter().chain(&["iam_caller", "rds_iam"]).map(|word| Method::of_rule(word));
+        let of_settings = [AuthType::Any, AuthType::Plain, AuthType::Pam].map(Method::of_setting);
+        for method in of_rules.chain(of_settings) {
+            let word = method.map(Method::word);
+            assert_eq!(words.iter().filter(|each| Some(**each) == word).count(), 1, "{method:?}");
+        }
     }
 }

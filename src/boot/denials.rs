@@ -4,8 +4,9 @@
 //! so between them, whoever was denied stays denied, and the log is told once.
 
 use crate::audit::Event;
+use crate::auth::Method;
 use crate::base::limits;
-use crate::config::{FileStamp, Settings, read_file};
+use crate::config::{FileStamp, Settings, Snapshot, read_file};
 use crate::control::Plane;
 use crate::identity::DenyList;
 use crate::tasks;
@@ -28,6 +29,16 @@ fn read_named(name: &str) -> Result<DenyList, Vec<String>> {
     let text = text.map_err(|error| format!("could not open deny_principals file {name}: {error}"));
     let text = text.map_err(|error| vec![error])?;
     DenyList::parse(&text, name).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+/// What an operator should know of that list: lines that concern nobody.
+pub(super) fn doubts(list: &DenyList, snapshot: &Snapshot) -> Vec<String> {
+    let is_known = |whose: &str| {
+        snapshot.issuers.contains_key(whose) || Method::ALL.iter().any(|method| method.word() == whose)
+    };
+    let tell =
+        |whose| format!("deny_principals: {whose} is no issuer and no method, its lines concern nobody");
+    list.of_nobody(is_known).into_iter().map(tell).collect()
 }
 
 /// Which file was read, and how it looked; `None`: it is not there.
@@ -96,6 +107,7 @@ async fn put_in_force(plane: &Arc<Plane>, list: DenyList) {
         return;
     }
     let lines = list.count();
+    doubts(&list, &plane.policy.load().snapshot).iter().for_each(|doubt| tracing::warn!("{doubt}"));
     adopt(plane, list);
     let ended = plane.judge_sessions().await;
     tracing::info!("deny_principals has changed: {lines} lines, {ended} sessions end");

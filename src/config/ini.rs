@@ -61,7 +61,8 @@ struct Walk<'a> {
     errors: Vec<ConfigError>,
 }
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What some editors begin a file with.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 const EXPECTED: &str = "expected key = value, [section], %include FILE or a comment";
 

@@ -49,6 +49,7 @@ pub(crate) use errors::{ConfigError, ConfigErrors, EntryProblem, Problem, keywor
 pub use errors::{Place, Places};
 pub use file_stamp::FileStamp;
 pub(crate) use iam::{AllDenied, AuthSecretPlace, IamIdentity, SecretPlace, ServerAuth};
+pub use ini::BYTE_ORDER_MARK;
 pub use issuers::{IssuerEntry, KeysAt, Seconds, WebAddress, Words};
 pub(crate) use load::Refused;
 pub use name_template::{NameFrame, NameTemplate, NameWords};

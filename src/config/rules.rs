@@ -86,6 +86,8 @@ pub struct PoolRules {
     pub expiry_grace: Micros,
     /// `identity_on_denied`.
     pub on_denied: OnDenied,
+    /// `identity_drain_timeout`; 0: none.
+    pub drain_timeout: Micros,
     /// `request_context_keys`; `None`: nobody looks for any.
     pub context_keys: Option<ContextKeys>,
 }
@@ -197,6 +199,7 @@ impl Snapshot {
             on_expired: global.identity_on_expired,
             expiry_grace: global.identity_expiry_grace,
             on_denied: global.identity_on_denied,
+            drain_timeout: global.identity_drain_timeout,
             context_keys: global.request_context_keys.0.clone(),
         }
     }

@@ -311,6 +311,9 @@ settings! {
     identity_on_denied: OnDenied = "drain", Reload, Active,
         "How a session ends whose principal is denied, or would not be let in any more: drain: when it is in \
          no transaction; drop_now: at once, its query cancelled.";
+    identity_drain_timeout: Seconds = "300", Reload, Active,
+        "Seconds that such a session may go on with its transaction before it ends as with drop_now; 0: as \
+         long as that lasts.";
     deny_principals: Text = "", Reload, Active,
         "File of principals that are denied, whatever else lets them in: they cannot log in, and their \
          sessions end. It is read anew within a second when it has changed.";

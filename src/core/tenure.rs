@@ -7,8 +7,8 @@
 //! (`relay/draining.rs`), so that none that is sent ahead begins another transaction. Nothing here is on the
 //! path of a session that is not marked but the look at its mark.
 //!
-//! Never cuts a transaction, but for `identity_on_denied=drop_now`, and for a replication client, whose
-//! stream has no boundary.
+//! Never cuts a transaction, but for `identity_on_denied=drop_now` or where one that is denied has lasted for
+//! `identity_drain_timeout`, and for a replication client, whose stream has no boundary.
 
 use super::admin::{Answer, Judge};
 use super::conn::{Canceled, Client, EndCause, Leave, Phase, Stand, Tenure};
@@ -27,7 +27,7 @@ impl Core {
     pub(in crate::core) fn is_tenure_over(&self, client: &Client, now: Micros) -> bool {
         match client.tenure {
             Tenure::Unlimited => false,
-            Tenure::Ending(cause) => self.is_free_to_end(client) || self.drops_now(client, cause),
+            Tenure::Ending { .. } => self.is_free_to_end(client) || self.drops_now(client, now),
             Tenure::UntilExpiry | Tenure::Told => self.has_expired(client, now),
         }
     }
@@ -47,7 +47,7 @@ impl Core {
     pub(in crate::core) fn tenure_over(&mut self, id: ClientId, net: &mut impl Net) {
         let client = &self.clients[id];
         match client.tenure {
-            Tenure::Ending(cause) => self.end_where_possible(id, cause, net),
+            Tenure::Ending { cause, .. } => self.end_where_possible(id, cause, net),
             Tenure::Unlimited => {}
             Tenure::UntilExpiry | Tenure::Told => match self.pools[client.pool].rules.on_expired {
                 OnExpired::Drain => self.end_soon(id, EndCause::Expired, net),
@@ -73,19 +73,25 @@ impl Core {
 
     /// Marks a client; it ends as soon as it may.
     fn end_soon(&mut self, id: ClientId, cause: EndCause, net: &mut impl Net) {
-        self.clients[id].tenure = Tenure::Ending(cause);
+        let now = self.now;
+        self.clients[id].tenure.end_for(cause, now);
         self.end_where_possible(id, cause, net);
     }
 
     fn end_where_possible(&mut self, id: ClientId, cause: EndCause, net: &mut impl Net) {
         let client = &self.clients[id];
-        if self.is_free_to_end(client) || self.drops_now(client, cause) {
+        if self.is_free_to_end(client) || self.drops_now(client, self.now) {
             self.end_session(id, cause, net);
         }
     }
 
-    fn drops_now(&self, client: &Client, cause: EndCause) -> bool {
-        cause != EndCause::Expired && self.pools[client.pool].rules.on_denied == OnDenied::DropNow
+    /// Whether a marked client ends wherever it is: never because its token has expired, which may come
+    /// amid honest work.
+    fn drops_now(&self, client: &Client, now: Micros) -> bool {
+        let Some(waited) = client.tenure.denied_for(now) else { return false };
+        let rules = &self.pools[client.pool].rules;
+        let is_over = rules.drain_timeout != Micros(0) && waited >= rules.drain_timeout;
+        is_over || rules.on_denied == OnDenied::DropNow
     }
 
     /// Ends a client's session for who it is.

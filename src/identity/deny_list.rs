@@ -8,7 +8,7 @@
 use super::pattern;
 use crate::auth::hba::{Token, Tokens, Wrong};
 use crate::base::limits;
-use crate::config::Place;
+use crate::config::{BYTE_ORDER_MARK, Place};
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -46,6 +46,8 @@ pub struct DenyError {
 pub enum WrongDenial {
     #[error("{0}")]
     Words(Wrong),
+    #[error("the file begins with a byte order mark: save it as UTF-8 without one")]
+    ByteOrderMark,
     #[error("a principal is wanted, or whose and a principal")]
     Form,
     #[error("the pattern is empty")]
@@ -78,6 +80,9 @@ impl DenyList {
         let mut reader = Reader::default();
         let mut errors = Vec::new();
         let error = |line, wrong| DenyError { place: Place { file: Arc::clone(&file), line }, wrong };
+        if text.starts_with(BYTE_ORDER_MARK) {
+            return Err(vec![error(1, WrongDenial::ByteOrderMark)]);
+        }
         for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
             let Err(wrong) = reader.line(line) else { continue };
             let is_cut = errors.len() >= limits::CONFIG_ERRORS_MAX;
@@ -107,6 +112,11 @@ impl DenyList {
                 let names = self.of.get(*whose);
                 names.is_some_and(|names| names.have(principal))
             })
+    }
+
+    /// Whose principals it names that `is_known` does not know: such lines concern nobody.
+    pub fn of_nobody(&self, is_known: impl Fn(&str) -> bool) -> Vec<&str> {
+        self.of.keys().map(|whose| &**whose).filter(|whose| !whose.is_empty() && !is_known(whose)).collect()
     }
 
     /// How many lines say so.
@@ -218,6 +228,18 @@ mod tests {
     fn wrong(text: &str) -> String {
         let errors = DenyList::parse(text.as_bytes(), "deny").expect_err("refused");
         errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_mark_before_the_first_name_is_no_part_of_it() {
+        assert!(wrong("\u{feff}alice\n").contains("line (deny:1): the file begins with a byte order mark"));
+    }
+
+    #[test]
+    fn whose_lines_concern_nobody_is_known() {
+        let list = list("alice\nidp bob\ncorp carol\nall dave\ncorp eve\n");
+        assert_eq!(list.of_nobody(|whose| whose == "idp"), ["corp"]);
+        assert_eq!(list.of_nobody(|_| false), ["corp", "idp"]);
     }
 
     #[test]

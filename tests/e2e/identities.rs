@@ -79,6 +79,20 @@ fn a_broken_list_keeps_the_old_one_and_refuses_a_start() {
     assert!(!checked.status.success());
 }
 
+/// A word too few, or a name of an issuer that has another now, denies nobody.
+#[test]
+fn lines_that_concern_nobody_are_told_of() {
+    const TOLD: &str = "deny_principals: corp is no issuer and no method, its lines concern nobody";
+    let checked = with_list("corp alice\ncert bob\n").check(&[]);
+    assert!(programs::said(&checked).contains(TOLD) && checked.status.success(), "{checked:?}");
+    let pooler = with_list("scram-sha-256 alice\n").start();
+    deny(&pooler, "corp alice\n");
+    pooler.wait_for_log(&format!("WARNING {TOLD}"));
+    assert!(!pooler.log().contains("deny_principals: scram"));
+    deny(&pooler, "\u{feff}alice\n");
+    pooler.wait_for_log("line (denied:1): the file begins with a byte order mark");
+}
+
 #[test]
 fn drop_now_does_not_wait() {
     let pooler = with_list("").set("identity_on_denied", "drop_now").start();
@@ -92,6 +106,22 @@ fn drop_now_does_not_wait() {
     wait_until("PostgreSQL has stopped", || {
         let sql =
             "select count(*) from pg_stat_activity where query like '%pg_sleep(600)' and state = 'active'";
+        postgres().psql("postgres", sql).trim() == "0"
+    });
+}
+
+#[test]
+fn a_denied_session_that_keeps_its_transaction_open_ends_all_the_same() {
+    let pooler = with_list("").set("identity_drain_timeout", "2").start();
+    let (mut busy, mut patient) = (pooler.client(), pooler.client());
+    busy.simple("begin");
+    patient.simple("begin");
+    deny(&pooler, "all /a.*\n");
+    let mut goes_on = || busy.simple("commit; begin; select 1");
+    wait_until("it is ended", || goes_on().errors.iter().any(|error| error.contains("denied")));
+    assert_eq!(patient.last_words(), DENIED, "whether it is busy or not");
+    wait_until("PostgreSQL has rolled back", || {
+        let sql = "select count(*) from pg_stat_activity where usename = 'app' and state like 'idle in%'";
         postgres().psql("postgres", sql).trim() == "0"
     });
 }

@@ -3,7 +3,8 @@
 //!
 //! Held: who is to end is marked with the pass behind the end of his token, or with the letter that tells of
 //! the denial; who is marked begins no transaction (`listener`, for each link; here by the times that the
-//! core tells); nobody is ended in a transaction, but by `drop_now` (`client`).
+//! core tells); nobody is ended in a transaction, but by `drop_now` or `identity_drain_timeout` (`client`); and
+//! nobody who is denied goes on for longer than that.
 
 use super::client::SimClient;
 use super::driver::SimMail;
@@ -15,13 +16,16 @@ use super::world::World;
 use pgweir::base::{DenyReason, Expiry, Micros, Principal, Proof};
 use pgweir::config::{OnDenied, OnExpired};
 use pgweir::core::{Answer, ClientIdentity, ClientLogin, Command, Judge};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub const EXPIRED: &str = "session ended: its token has expired";
 pub const DENIED: &str = "session ended: its principal is denied";
 pub const TOLD: &str = "the token of this session has expired";
 pub const DRAINS: &str = "a session that is to end finishes its transaction";
+
+/// How finely a session knows since when it is denied.
+const CLOCK: Micros = Micros(1_000);
 
 /// Whose sessions end, in this world.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub struct Identities {
     /// What each worker has been told, and what it is about to be.
     known: Vec<BTreeSet<Box<str>>>,
     coming: Vec<Option<BTreeSet<Box<str>>>>,
+    /// Clients that are denied and not gone yet, by their sockets: since when that is seen.
+    draining: BTreeMap<u64, Micros>,
 }
 
 /// One of a few principals, with an end in half of the cases.
@@ -66,6 +72,7 @@ impl Identities {
             denied: BTreeSet::new(),
             known: vec![BTreeSet::new(); plan.workers],
             coming: vec![None; plan.workers],
+            draining: BTreeMap::new(),
             rng: Rng::new(rng.next()),
         })
     }
@@ -132,7 +139,7 @@ impl World {
 
     /// A worker has gone round: what it was told, and a pass that it has made, have had their effect.
     pub fn check_identities(&mut self, worker: usize, has_passed: bool) {
-        let (Some(identities), Some(plan)) = (&self.identities, self.plan.identities) else { return };
+        let (Some(identities), Some(plan)) = (&mut self.identities, self.plan.identities) else { return };
         let now = self.ground.micros();
         let Answer::Clients(rows) = self.drivers[worker].ask(Command::Clients, &self.ground) else {
             panic!("rows are asked for")
@@ -150,6 +157,11 @@ impl World {
             }
             if row.ending.is_some() {
                 ear::hear(DRAINS);
+            }
+            if row.ending == Some("denied") {
+                let since = *identities.draining.entry(socket).or_insert(now);
+                let is_over = plan.drain_timeout != Micros(0) && since + plan.drain_timeout + CLOCK <= now;
+                assert!(!(is_over && has_passed), "client {socket} is denied since {since:?}, and goes on");
             }
         }
     }

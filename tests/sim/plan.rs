@@ -81,6 +81,7 @@ pub struct IdentityPlan {
     pub on_expired: OnExpired,
     pub expiry_grace: Micros,
     pub on_denied: OnDenied,
+    pub drain_timeout: Micros,
 }
 
 /// How much prepared statements may take: in all, and of one database.
@@ -190,11 +191,13 @@ impl Plan {
             on_expired: *rng.pick(&ends),
             expiry_grace: *rng.pick(&[Micros(0), Micros(0), Micros(50_000)]),
             on_denied: *rng.pick(&[OnDenied::Drain, OnDenied::Drain, OnDenied::DropNow]),
+            drain_timeout: *rng.pick(&[Micros(0), Micros(20_000), Micros(100_000)]),
         };
         for pool in &mut self.pools {
             pool.rules.on_expired = identities.on_expired;
             pool.rules.expiry_grace = identities.expiry_grace;
             pool.rules.on_denied = identities.on_denied;
+            pool.rules.drain_timeout = identities.drain_timeout;
         }
         self.identities = Some(identities);
     }
@@ -407,6 +410,7 @@ pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
         on_expired: OnExpired::Drain,
         expiry_grace: Micros(0),
         on_denied: OnDenied::Drain,
+        drain_timeout: Micros(0),
         session_state: *later.pick(&[SessionState::Pgbouncer, SessionState::Follow]),
         timeout_action: TimeoutAction::Close,
         context_keys: None,

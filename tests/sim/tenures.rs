@@ -323,6 +323,47 @@ fn a_denial_drains_or_drops() {
     assert!(acts.iter().any(|act| act.starts_with(&format!("close {SERVER:?}"))), "{acts:?}");
 }
 
+/// A batch that commits and begins again is never clean at its end.
+#[test]
+fn a_denied_transaction_that_never_ends_is_ended() {
+    let goes_on = |bench: &mut Bench, client| {
+        bench.says(client, &query("commit; begin; select"));
+        let answers = [complete("COMMIT"), complete("BEGIN"), complete("SELECT 0"), ready(b'T')].concat();
+        bench.says(SERVER, &answers);
+        bench.janitor();
+    };
+    for timeout in [Micros::from_secs(10), Micros(0)] {
+        let (mut bench, client) = bench(PoolMode::Transaction);
+        bench.rule(|rules| rules.drain_timeout = timeout);
+        goes_on(&mut bench, client);
+        bench.deny("someone", DenyReason::Denied);
+        let begin = bench.now;
+        bench.now = begin + Micros::from_secs(9);
+        bench.deny("someone", DenyReason::Denied);
+        goes_on(&mut bench, client);
+        assert!(!bench.is_closed(client));
+        bench.sent(client);
+        bench.now = begin + Micros::from_secs(10);
+        bench.janitor();
+        let told_of = if timeout == Micros(0) { String::new() } else { told(DENIED) };
+        assert_eq!(bench.sent(client), told_of, "{timeout:?}");
+    }
+}
+
+/// Who has worked for longer than his token holds is no one who must go: what he has begun may be long.
+#[test]
+fn an_expired_token_cuts_no_transaction_however_long() {
+    let (mut bench, client) = bench(PoolMode::Transaction);
+    bench.rule(|rules| rules.drain_timeout = Micros(1));
+    bench.says(client, &query("begin"));
+    bench.says(SERVER, &[complete("BEGIN"), ready(b'T')].concat());
+    bench.now = END + Micros::from_secs(1_000);
+    bench.janitor();
+    bench.now = END + Micros::from_secs(2_000);
+    bench.janitor();
+    assert!(!bench.is_closed(client));
+}
+
 #[test]
 fn a_timeout_holds_for_who_is_to_end() {
     let (mut bench, client) = bench(PoolMode::Transaction);

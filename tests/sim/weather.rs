@@ -140,6 +140,7 @@ impl World {
         rules.on_expired = old.on_expired;
         rules.expiry_grace = old.expiry_grace;
         rules.on_denied = old.on_denied;
+        rules.drain_timeout = old.drain_timeout;
         rules.endpoint = Arc::clone(&old.endpoint);
         if old.max_prepared_statements == 0 || rules.max_prepared_statements == 0 {
             rules.max_prepared_statements = old.max_prepared_statements;

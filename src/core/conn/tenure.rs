@@ -1,9 +1,9 @@
 //! For how long a session may go on, where that hangs on who its client is: a token that expires, a
-//! principal that is denied. One byte of a client.
+//! principal that is denied. Eight bytes of a client.
 //!
 //! Says why, never when: `core/tenure.rs` acts on it.
 
-use crate::base::{DenyReason, Proof};
+use crate::base::{DenyReason, Micros, Proof};
 use crate::wire::Fault;
 
 /// Why a session ends though its client has done nothing that it may not.
@@ -25,7 +25,12 @@ pub(in crate::core) enum Tenure {
     /// The same; the end has come, and the client was told of it.
     Told,
     /// It ends as soon as it is in no transaction.
-    Ending(EndCause),
+    Ending {
+        /// Why.
+        cause: EndCause,
+        /// Since when it is denied, in milliseconds that begin anew after 2^32 of them.
+        since_ms: u32,
+    },
 }
 
 impl EndCause {
@@ -63,10 +68,30 @@ impl Tenure {
     #[inline]
     pub(in crate::core) fn end(self) -> Option<EndCause> {
         match self {
-            Self::Ending(cause) => Some(cause),
+            Self::Ending { cause, .. } => Some(cause),
             Self::Unlimited | Self::UntilExpiry | Self::Told => None,
         }
     }
+
+    /// From `now` on it is to end. A denial that comes again does not give it time anew.
+    pub(in crate::core) fn end_for(&mut self, cause: EndCause, now: Micros) {
+        let since_ms = match *self {
+            Self::Ending { cause: EndCause::Denied(_), since_ms } => since_ms,
+            _ => clock_ms(now),
+        };
+        *self = Self::Ending { cause, since_ms };
+    }
+
+    /// For how long it has been denied.
+    pub(in crate::core) fn denied_for(self, now: Micros) -> Option<Micros> {
+        let Self::Ending { cause: EndCause::Denied(_), since_ms } = self else { return None };
+        Some(Micros::from_millis(clock_ms(now).wrapping_sub(since_ms).into()))
+    }
+}
+
+/// The low bits of a time.
+fn clock_ms(now: Micros) -> u32 {
+    u32::try_from((now.0 / 1_000) & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -74,7 +99,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_one_byte_of_a_client() {
-        assert_eq!(size_of::<Tenure>(), 1);
+    fn it_is_eight_bytes_of_a_client() {
+        assert_eq!(size_of::<Tenure>(), 8);
+    }
+
+    #[test]
+    fn a_denial_counts_from_its_first_word() {
+        let at = |seconds| Micros::from_secs(seconds);
+        let mut tenure = Tenure::UntilExpiry;
+        assert_eq!(tenure.denied_for(at(1)), None);
+        tenure.end_for(EndCause::Expired, at(1));
+        assert_eq!(tenure.denied_for(at(2)), None);
+        tenure.end_for(EndCause::Denied(DenyReason::Denied), at(5));
+        assert_eq!(tenure.denied_for(at(6)), Some(at(1)));
+        tenure.end_for(EndCause::Denied(DenyReason::NoRule), at(7));
+        assert_eq!(
+            (tenure.denied_for(at(9)), tenure.end()),
+            (Some(at(4)), Some(EndCause::Denied(DenyReason::NoRule)))
+        );
+    }
+
+    #[test]
+    fn a_pooler_that_runs_for_months_counts_on() {
+        let months = Micros::from_millis(u32::MAX.into());
+        let mut tenure = Tenure::Unlimited;
+        tenure.end_for(EndCause::Denied(DenyReason::Denied), months);
+        assert_eq!(tenure.denied_for(months + Micros::from_secs(3)), Some(Micros::from_secs(3)));
     }
 }

@@ -14,6 +14,11 @@ pub(super) const ENDS: &[Message] = &[
         "`identity_on_expired=notify`: told once for each session.",
         "Have the client fetch a newer token and connect again.",
     ),
+    warning(
+        "deny_principals: {whose} is no issuer and no method, its lines concern nobody",
+        "The first word of a line with two is neither a name of `[issuers]` nor the word of a method.",
+        "Correct the word; `all`, or none, is everybody's.",
+    ),
     log(
         "deny_principals has changed: {lines} lines, {ended} sessions end",
         "The file was read anew, and is in force on all workers. The sessions have ended, or end behind \
@@ -82,6 +87,11 @@ pub(super) const DENY_ERRORS: &[Message] = &[
         "could not parse deny_principals line ({place}): {wrong}",
         "The line is wrong: one of the next rows, or of those of hba files.",
         "Correct the line.",
+    ),
+    text(
+        "the file begins with a byte order mark: save it as UTF-8 without one",
+        "An editor has put three bytes before the first line.",
+        "Save it without them.",
     ),
     text(
         "a principal is wanted, or whose and a principal",

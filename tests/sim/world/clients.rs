@@ -9,6 +9,7 @@ use crate::replication::{CLOSED_AT_ONCE, accept};
 use crate::session::{BOGUS_ZONE, Session};
 use crate::wire::Remote;
 use crate::world::client_login;
+use pgweir::base::Micros;
 use pgweir::config::{OnDenied, PoolMode};
 use pgweir::core::Command;
 use pgweir::wire::ParamSet;
@@ -52,7 +53,8 @@ impl World {
         let session = Session::new(&defaults(), &values, self.plan.reports_at_once);
         let mut client = SimClient::new(index, socket, pool, session, manners, &mut self.ground);
         client.causes.common = self.plan.common_faults();
-        let is_dropped = |plan: IdentityPlan| plan.on_denied == OnDenied::DropNow;
+        let is_dropped =
+            |plan: IdentityPlan| plan.on_denied == OnDenied::DropNow || plan.drain_timeout != Micros(0);
         client.causes.replicates = is_replica;
         client.causes.may_be_dropped = self.plan.identities.is_some_and(is_dropped);
         if self.plan.is_for_renewals {
