@@ -203,7 +203,8 @@ def storm(chosen, account, directory, postgres, program, stops, issuer, load):
     rules = directory / "rules"
     rules.write_text("hostnossl all all all trust\nhostssl all all all jwt\n")
     rules.chmod(0o644)
-    more = {"workers": chosen.workers, "auth_hba_file": rules}
+    # Clients of a storm that get no time of a processor look silent: they are not to be cut off for each other.
+    more = {"workers": chosen.workers, "auth_hba_file": rules, "max_login_conn": 2 * chosen.storm_clients}
     pooler = Pooler("storm", program, "hba", more, issuer).start(account, directory, postgres.port, "storm")
     stops.append(pooler)
     results = []

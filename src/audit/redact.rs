@@ -32,10 +32,28 @@ pub(super) fn fingerprint(redacted: &str) -> String {
     })
 }
 
+/// What stands beside secrets, in small letters.
+const SECRET_WORDS: [&str; 14] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "credential",
+    "token",
+    "api_key",
+    "apikey",
+    "access_key",
+    "private_key",
+    "pgp_",
+    "crypt",
+    "hmac",
+    "identified",
+];
+
 /// Whether literals of a statement may be secrets: they are hidden whatever the setting says.
 pub(crate) fn may_hold_secrets(sql: &str) -> bool {
     let folded = sql.to_ascii_lowercase();
-    ["password", "secret", "pgp_", "crypt(", "encrypt", "identified"].iter().any(|word| folded.contains(word))
+    SECRET_WORDS.iter().any(|word| folded.contains(word))
 }
 
 struct Scanner<'a> {
@@ -52,7 +70,7 @@ impl Scanner<'_> {
         match first {
             letter if letter.is_ascii_whitespace() => self.blank(letter.len_utf8()),
             '-' if self.rest.starts_with("--") => {
-                self.blank(self.rest.find('\n').unwrap_or(self.rest.len()));
+                self.blank(self.rest.find(['\n', '\r']).unwrap_or(self.rest.len()));
             }
             '/' if self.rest.starts_with("/*") => self.blank(comment_bytes(self.rest)),
             '\'' => self.literal(plain_bytes(self.rest)),
@@ -100,7 +118,8 @@ impl Scanner<'_> {
 
     /// A name or key word, or the letters before a literal: `E'…'`, `U&'…'`, `B'…'`, `X'…'`, `N'…'`.
     fn word(&mut self) {
-        let bytes = self.rest.find(|letter| !is_word_part(letter)).unwrap_or(self.rest.len());
+        let is_part = |letter| is_word_part(letter) || letter == '$';
+        let bytes = self.rest.find(|letter| !is_part(letter)).unwrap_or(self.rest.len());
         let (word, behind) = self.rest.split_at(bytes);
         if behind.starts_with('\'') && word.len() == 1 {
             let inner =
@@ -222,6 +241,8 @@ mod tests {
             ("alter role ada password 'sesame'", "alter role ada password ?"),
             ("select 'unfinished from t", "select ?"),
             ("select 'a\\' from secrets", "select ?"),
+            ("select a$b$, $b$ secret $b$, é$, $x$'$x$", "select a$b$, ?, é$, ?"),
+            ("select 1 -- x\r, 'a' from t", "select ? from t"),
             ("select a$1 from t where x in ('p', 'q')", "select a$1 from t where x in (?)"),
         ] {
             assert_eq!(redact(sql), shown, "{sql}");
@@ -249,7 +270,17 @@ mod tests {
 
     #[test]
     fn what_may_be_a_password_is_known_by_the_words_around_it() {
-        assert!(may_hold_secrets("ALTER ROLE x PASSWORD 'y'") && !may_hold_secrets("select 1"));
+        for sql in [
+            "ALTER ROLE x PASSWORD 'y'",
+            "select crypt ('y', gen_salt('bf'))",
+            "select hmac  ('y', 'z', 'sha256')",
+            "create user mapping for x server y options (passwd 'z')",
+            "alter system set ssl_passphrase_command = 'echo y'",
+            "insert into keys (api_key) values ('y')",
+        ] {
+            assert!(may_hold_secrets(sql), "{sql}");
+        }
+        assert!(!may_hold_secrets("select 1"));
     }
 
     proptest! {

@@ -4,7 +4,7 @@
 //! that changed it is said that they did: what they hold may be secret. Of files that settings name it is
 //! said what their digest is, unless they may hold a secret.
 
-use crate::audit::{Change, TextDigest};
+use crate::audit::{Change, TextDigest, may_hold_secrets};
 use crate::base::limits;
 use crate::config::{AuthType, Settings, Snapshot, TABLE, read_file};
 use crate::control::{FileText, Policy};
@@ -61,7 +61,8 @@ fn of_snapshots(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
     let mut changes: Vec<_> = rows
         .map(|row| {
             let shown = |text: Option<String>| {
-                text.map(|text| if row.may_hold_secret() { NOT_SHOWN.into() } else { text.into_boxed_str() })
+                let is_hidden = |text: &str| row.may_hold_secret() || row.is_sql() && may_hold_secrets(text);
+                text.map(|text| if is_hidden(&text) { NOT_SHOWN.into() } else { text.into_boxed_str() })
             };
             Change {
                 name: row.name.into(),

@@ -156,6 +156,9 @@ fn issuer(
         named
     });
     let algorithms = algorithms.collect();
+    if let Some(twice) = repeated(&entry.audit_claims) {
+        wrong.push(("audit_claims", format!("{}: named twice", shown(twice))));
+    }
     if let Some(map) = entry.map.as_deref().filter(|map| !has_map(map)) {
         wrong.push(("map", format!("auth_claims_file has no map {}", shown(map))));
     }
@@ -175,6 +178,12 @@ fn issuer(
         principal,
         audit,
     })
+}
+
+/// The first of these words that stands there again.
+fn repeated(words: &[Arc<str>]) -> Option<&str> {
+    let again = |(at, word): (usize, &Arc<str>)| words[..at].contains(word);
+    words.iter().enumerate().find(|one| again(*one)).map(|(_, word)| &**word)
 }
 
 /// What is wrong with the files that an entry names.

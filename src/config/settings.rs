@@ -36,6 +36,11 @@ impl Setting {
     pub fn may_hold_secret(&self) -> bool {
         matches!(self.name, "auth_ldap_options" | "auth_query")
     }
+
+    /// Whether its value is SQL, whose literals may be secrets.
+    pub fn is_sql(&self) -> bool {
+        matches!(self.name, "server_check_query" | "server_reset_query")
+    }
 }
 
 /// A text of a setting.

@@ -25,6 +25,7 @@ fn errors_of_an_entry_name_its_key() {
         (&format!("{SOUND} jwks_ca_file=/no/such.pem"), "invalid parameter jwks_ca_file of issuer"),
         (&format!("{SOUND} algorithms=RS256,HS256"), "algorithms of issuer \"tests\" in configuration"),
         (&format!("{SOUND} algorithms=none"), "none is none that is taken"),
+        (&format!("{SOUND} audit_claims=email,team,email"), "email: named twice"),
         (&format!("{SOUND} refresh=0"), "for parameter refresh of issuer \"tests\""),
         (&format!("{SOUND} keys_max_age=10"), "it is less than refresh"),
         (&format!("{SOUND} principal_claim=/a~2"), "invalid parameter principal_claim of issuer"),

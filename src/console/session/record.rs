@@ -85,10 +85,13 @@ fn words(order: &Order) -> String {
     };
     match order {
         Order::Show(shown) => format!("SHOW {}", shown.name.to_uppercase()),
-        Order::Set { key, .. } if Setting::named(key).is_none_or(Setting::may_hold_secret) => {
-            format!("SET {key} = (hidden)")
+        Order::Set { key, value } => {
+            let may_be_shown = |setting: &Setting| {
+                !(setting.may_hold_secret() || setting.is_sql() && may_hold_secrets(value))
+            };
+            let shown = if Setting::named(key).is_some_and(may_be_shown) { value } else { "(hidden)" };
+            format!("SET {key} = {shown}")
         }
-        Order::Set { key, value } => format!("SET {key} = {value}"),
         Order::Reload => "RELOAD".to_owned(),
         Order::Pause(name) => of("PAUSE", name),
         Order::Resume(name) => of("RESUME", name),
@@ -120,6 +123,8 @@ mod tests {
             ("SET pool_mode = 'session'", "SET pool_mode = session"),
             ("SET auth_ldap_options = 'ldapbindpasswd=sesame'", "SET auth_ldap_options = (hidden)"),
             ("SET sesame = 'open'", "SET sesame = (hidden)"),
+            ("SET server_reset_query = 'set x.password = y'", "SET server_reset_query = (hidden)"),
+            ("SET server_reset_query = 'reset all'", "SET server_reset_query = reset all"),
             ("kill shop", "KILL shop"),
             ("SHUTDOWN WAIT_FOR_CLIENTS", "SHUTDOWN WAIT_FOR_CLIENTS"),
         ] {

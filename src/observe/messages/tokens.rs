@@ -123,6 +123,7 @@ const TOKEN_ERRORS: &[Message] = &[
         "There are more entries of `[issuers]` than are read.",
         "Leave some out.",
     ),
+    text("{claim}: named twice", "`audit_claims` of an entry: a record has each claim once.", CORRECT),
     text("{word} is none that is taken", "`algorithms` of an entry: HMAC and `none` never are.", CORRECT),
 ];
 
