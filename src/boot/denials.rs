@@ -33,12 +33,14 @@ fn read_named(name: &str) -> Result<DenyList, Vec<String>> {
 
 /// What an operator should know of that list: lines that concern nobody.
 pub(super) fn doubts(list: &DenyList, snapshot: &Snapshot) -> Vec<String> {
-    let is_known = |whose: &str| {
-        snapshot.issuers.contains_key(whose) || Method::ALL.iter().any(|method| method.word() == whose)
-    };
     let tell =
         |whose| format!("deny_principals: {whose} is no issuer and no method, its lines concern nobody");
-    list.of_nobody(is_known).into_iter().map(tell).collect()
+    list.of_nobody(|whose| is_known(snapshot, whose)).into_iter().map(tell).collect()
+}
+
+/// Whether there are principals of that issuer, or method.
+fn is_known(snapshot: &Snapshot, whose: &str) -> bool {
+    snapshot.issuers.contains_key(whose) || Method::ALL.iter().any(|method| method.word() == whose)
 }
 
 /// Which file was read, and how it looked; `None`: it is not there.
@@ -107,7 +109,9 @@ async fn put_in_force(plane: &Arc<Plane>, list: DenyList) {
         return;
     }
     let lines = list.count();
-    doubts(&list, &plane.policy.load().snapshot).iter().for_each(|doubt| tracing::warn!("{doubt}"));
+    for whose in list.of_nobody(|whose| is_known(&plane.policy.load().snapshot, whose)) {
+        tracing::warn!("deny_principals: {whose} is no issuer and no method, its lines concern nobody");
+    }
     adopt(plane, list);
     let ended = plane.judge_sessions().await;
     tracing::info!("deny_principals has changed: {lines} lines, {ended} sessions end");

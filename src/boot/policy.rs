@@ -172,10 +172,8 @@ pub(super) fn with_setting(
         }
         _ => (Arc::clone(&before.hba), before.ldap.clone(), before.callers.clone(), Vec::new()),
     };
-    let denials = match key {
-        "deny_principals" => Some(denials::read(&snapshot.settings).map_err(|errors| errors.join("; "))?),
-        _ => None,
-    };
+    let denials = (key == "deny_principals").then(|| denials::read(&snapshot.settings)).transpose();
+    let denials = denials.map_err(|errors| errors.join("; "))?;
     let tokens = tokens::after_set(before, &snapshot, &hba, key).map_err(|errors| errors.join("; "))?;
     let names_same_users =
         |settings: &Settings| (settings.auth_file.clone(), settings.auth_type == AuthType::Pam);
@@ -201,9 +199,7 @@ pub(super) fn with_setting(
     }
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
-    if let Some(list) = &denials {
-        doubts.extend(denials::doubts(list, &snapshot));
-    }
+    doubts.extend(denials.iter().flat_map(|list| denials::doubts(list, &snapshot)));
     let snapshot = Arc::new(snapshot);
     let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls, files };
     Ok((Loaded { policy, problems, doubts, denials }, why))

@@ -3,8 +3,8 @@
 //!
 //! Held: who is to end is marked with the pass behind the end of his token, or with the letter that tells of
 //! the denial; who is marked begins no transaction (`listener`, for each link; here by the times that the
-//! core tells); nobody is ended in a transaction, but by `drop_now` or `identity_drain_timeout` (`client`); and
-//! nobody who is denied goes on for longer than that.
+//! core tells); nobody is ended in a transaction, but by `drop_now` or `identity_drain_timeout` (`client`),
+//! and nobody who is denied goes on for longer than that.
 
 use super::client::SimClient;
 use super::driver::SimMail;
