@@ -37,6 +37,7 @@ mod ldap;
 mod limits;
 mod lines;
 mod memory;
+mod moto;
 mod names;
 mod pam;
 mod peers;
