@@ -4,14 +4,15 @@
 //! Who is to end is found by the janitor's pass (a token's end) or by a [`Judge`], and is marked. A marked
 //! session ends where it is in no transaction: at once, or at the boundary that comes next, and its server is
 //! taken back as at any other. Until then its requests go on one by one, each when the one before is answered
-//! (`relay/draining.rs`), so that none that is sent ahead begins another transaction. Nothing here is on the
+//! (`relay/draining.rs`), so that none that is sent ahead begins another transaction; one that begins it in the
+//! same message or batch that ends the first, or by `COMMIT AND CHAIN`, has it cut. Nothing here is on the
 //! path of a session that is not marked but the look at its mark.
 //!
 //! Never cuts a transaction, but for `identity_on_denied=drop_now` or where one that is denied has lasted for
 //! `identity_drain_timeout`, and for a replication client, whose stream has no boundary.
 
 use super::admin::{Answer, Judge};
-use super::conn::{Canceled, Client, EndCause, Leave, Phase, Stand, Tenure};
+use super::conn::{Canceled, Client, EndCause, IDLE, Leave, Phase, Stand, Tenure};
 use super::net::Net;
 use super::pool::Part;
 use super::slots::Slot;
@@ -27,7 +28,7 @@ impl Core {
     pub(in crate::core) fn is_tenure_over(&self, client: &Client, now: Micros) -> bool {
         match client.tenure {
             Tenure::Unlimited => false,
-            Tenure::Ending { .. } => self.is_free_to_end(client) || self.drops_now(client, now),
+            Tenure::Ending { .. } => self.is_free_to_end(client) || self.must_end(client, now),
             Tenure::UntilExpiry | Tenure::Told => self.has_expired(client, now),
         }
     }
@@ -80,9 +81,18 @@ impl Core {
 
     fn end_where_possible(&mut self, id: ClientId, cause: EndCause, net: &mut impl Net) {
         let client = &self.clients[id];
-        if self.is_free_to_end(client) || self.drops_now(client, self.now) {
+        if self.is_free_to_end(client) || self.must_end(client, self.now) {
             self.end_session(id, cause, net);
         }
+    }
+
+    /// Whether a marked client ends though it is in a transaction.
+    fn must_end(&self, client: &Client, now: Micros) -> bool {
+        // Where the server has more to tell of, the end comes with it.
+        let owes_ready = |server| self.servers[server].expected.owes_ready();
+        let has_begun_another =
+            client.tenure.has_committed() && client.link().is_some_and(|server| !owes_ready(server));
+        has_begun_another || self.drops_now(client, now)
     }
 
     /// Whether a marked client ends wherever it is: never because its token has expired, which may come
@@ -139,7 +149,9 @@ impl Core {
         server: ServerId,
         net: &mut impl Net,
     ) -> bool {
-        let ends = self.servers[server].is_clean();
+        let (server, tenure) = (&self.servers[server], &mut self.clients[id].tenure);
+        let ends = server.is_clean() || server.status != IDLE && tenure.has_committed();
+        tenure.committed(false);
         if ends {
             self.end_session(id, cause, net);
         }

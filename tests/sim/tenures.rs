@@ -323,13 +323,67 @@ fn a_denial_drains_or_drops() {
     assert!(acts.iter().any(|act| act.starts_with(&format!("close {SERVER:?}"))), "{acts:?}");
 }
 
-/// A batch that commits and begins again is never clean at its end.
+/// Whose transaction ends in the middle of what he has sent does not go on with another.
+#[test]
+fn a_transaction_that_begins_with_the_end_of_the_last_is_cut() {
+    let (commit, begin) = (complete("COMMIT"), complete("BEGIN"));
+    let sync = frame(ask::SYNC, b"");
+    let batch = |ends: &[u8]| [&*parse("", "commit"), &bind(""), &execute(), ends].concat();
+    let parsed = empties(&[answer::PARSE_COMPLETE, answer::BIND_COMPLETE]);
+    for (sent, told_first, then, why) in [
+        (query("commit and chain"), commit.clone(), ready(b'T'), "chained"),
+        (query("commit; begin"), commit.clone(), begin.clone(), "in one message"),
+        (batch(&sync), [&*parsed, &commit].concat(), begin.clone(), "in one batch"),
+        (
+            batch(&frame(ask::FLUSH, b"")),
+            [&*parsed, &commit].concat(),
+            Vec::new(),
+            "and waits behind a Flush",
+        ),
+        (query("prepare transaction 'a'; begin"), complete("PREPARE TRANSACTION"), begin.clone(), "prepared"),
+    ] {
+        let (mut bench, client) = bench(PoolMode::Transaction);
+        bench.says(client, &query("begin"));
+        bench.says(SERVER, &[begin.clone(), ready(b'T')].concat());
+        bench.expire();
+        bench.sent(client);
+        bench.says(client, &sent);
+        bench.says(SERVER, &told_first);
+        assert!(!bench.sent(client).contains("FATAL"), "{why}: the end of it is told");
+        bench.says(SERVER, &then);
+        bench.janitor();
+        assert!(bench.sent(client).ends_with(&told(EXPIRED)), "{why}");
+        assert!(bench.acts().iter().any(|act| act.starts_with(&format!("close {SERVER:?}"))), "{why}");
+    }
+}
+
+/// What was asked for before the end was known is answered, each to its end.
+#[test]
+fn what_was_sent_ahead_of_the_end_is_no_new_transaction() {
+    let (mut bench, client) = bench(PoolMode::Session);
+    bench.says(client, &[query("begin"), query("commit"), query("begin")].concat());
+    bench.says(SERVER, &[complete("BEGIN"), ready(b'T')].concat());
+    bench.expire();
+    bench.says(SERVER, &[complete("COMMIT"), ready(b'I')].concat());
+    bench.says(SERVER, &[complete("BEGIN"), ready(b'T')].concat());
+    bench.janitor();
+    assert!(!bench.is_closed(client));
+    bench.sent(client);
+    bench.says(client, &query("rollback to a"));
+    bench.says(SERVER, &[complete("ROLLBACK"), ready(b'T')].concat());
+    bench.janitor();
+    assert!(!bench.is_closed(client), "it is the same transaction");
+    bench.says(client, &query("commit"));
+    bench.says(SERVER, &[complete("COMMIT"), ready(b'I')].concat());
+    assert!(bench.sent(client).ends_with(&told(EXPIRED)));
+}
+
+/// Whoever never commits may read for ever.
 #[test]
 fn a_denied_transaction_that_never_ends_is_ended() {
     let goes_on = |bench: &mut Bench, client| {
-        bench.says(client, &query("commit; begin; select"));
-        let answers = [complete("COMMIT"), complete("BEGIN"), complete("SELECT 0"), ready(b'T')].concat();
-        bench.says(SERVER, &answers);
+        bench.says(client, &query("select"));
+        bench.says(SERVER, &[complete("SELECT 0"), ready(b'T')].concat());
         bench.janitor();
     };
     for timeout in [Micros::from_secs(10), Micros(0)] {

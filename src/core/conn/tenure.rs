@@ -30,6 +30,9 @@ pub(in crate::core) enum Tenure {
         cause: EndCause,
         /// Since when it is denied, in milliseconds that begin anew after 2^32 of them.
         since_ms: u32,
+        /// Its transaction has ended amid what the server has not told the end of yet: what follows there is
+        /// another one.
+        has_committed: bool,
     },
 }
 
@@ -75,16 +78,29 @@ impl Tenure {
 
     /// From `now` on it is to end. A denial that comes again does not give it time anew.
     pub(in crate::core) fn end_for(&mut self, cause: EndCause, now: Micros) {
-        let since_ms = match *self {
-            Self::Ending { cause: EndCause::Denied(_), since_ms } => since_ms,
-            _ => clock_ms(now),
+        let (since_ms, has_committed) = match *self {
+            Self::Ending { cause: EndCause::Denied(_), since_ms, has_committed } => (since_ms, has_committed),
+            Self::Ending { has_committed, .. } => (clock_ms(now), has_committed),
+            _ => (clock_ms(now), false),
         };
-        *self = Self::Ending { cause, since_ms };
+        *self = Self::Ending { cause, since_ms, has_committed };
+    }
+
+    /// Whether its transaction has ended amid a message or a batch.
+    pub(in crate::core) fn has_committed(self) -> bool {
+        matches!(self, Self::Ending { has_committed: true, .. })
+    }
+
+    /// Its transaction has ended, or what came with that is at its end, too.
+    pub(in crate::core) fn committed(&mut self, amid: bool) {
+        if let Self::Ending { has_committed, .. } = self {
+            *has_committed = amid;
+        }
     }
 
     /// For how long it has been denied.
     pub(in crate::core) fn denied_for(self, now: Micros) -> Option<Micros> {
-        let Self::Ending { cause: EndCause::Denied(_), since_ms } = self else { return None };
+        let Self::Ending { cause: EndCause::Denied(_), since_ms, .. } = self else { return None };
         Some(Micros::from_millis(clock_ms(now).wrapping_sub(since_ms).into()))
     }
 }

@@ -220,8 +220,12 @@ impl<N: Net> Relay<'_, N, ServerId> {
                 Fate::Forward
             }
             tag::COMMAND_COMPLETE => {
-                if has_forgotten_statements(self.walk.payload(header)) {
+                let payload = self.walk.payload(header);
+                if has_forgotten_statements(payload) {
                     self.core.forget_statements(self.id, client);
+                }
+                if self.core.clients[client].tenure.end().is_some() && self.drained(client, payload) {
+                    return Step::Gone;
                 }
                 self.core.servers[self.id].expected.answered(header.tag)
             }
@@ -319,14 +323,16 @@ impl<N: Net> Relay<'_, N, ServerId> {
             if self.core.servers[self.id].expected.is_settled() {
                 self.core.request_over(self.id, self.net);
             } else if let Some(client) = self.core.servers[self.id].link() {
-                self.core.clients[client].request.answered_at = self.core.now;
+                let client = &mut self.core.clients[client];
+                client.request.answered_at = self.core.now;
+                client.tenure.committed(false); // what follows was asked for before the end was known
             }
         }
         if self.core.servers.contains(self.id) { Step::Next } else { Step::Gone }
     }
 
     /// Sends the run to the linked client.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         if self.walk.run.is_empty() {
             return;
         }

@@ -6,7 +6,7 @@
 //! pass. Source: PostgreSQL documentation, "Message Flow": "Pipelining", "COPY Operations".
 
 use super::context::{Relay, Step};
-use crate::base::{ClientId, Peer};
+use crate::base::{ClientId, Peer, ServerId};
 use crate::core::conn::Reason;
 use crate::core::net::Net;
 use crate::core::worker_core::Core;
@@ -34,6 +34,28 @@ impl<N: Net> Relay<'_, N, ClientId> {
         self.walk.go_on_by_one();
         Step::Next
     }
+}
+
+impl<N: Net> Relay<'_, N, ServerId> {
+    /// A command of a marked client is complete. Ends the client where its transaction has ended before, in the
+    /// same message or batch: whether it does.
+    #[cold]
+    pub(super) fn drained(&mut self, client: ClientId, payload: &[u8]) -> bool {
+        let tenure = &mut self.core.clients[client].tenure;
+        let Some(cause) = tenure.end().filter(|_| tenure.has_committed()) else {
+            tenure.committed(ends_transaction(payload));
+            return false;
+        };
+        self.flush();
+        self.core.end_session(client, cause, self.net);
+        true
+    }
+}
+
+/// Whether this command has made a transaction last. Of ROLLBACK the tag does not tell whether it went to a
+/// savepoint. Source: PostgreSQL documentation, "Message Formats": CommandComplete.
+fn ends_transaction(payload: &[u8]) -> bool {
+    matches!(payload, b"COMMIT\0" | b"PREPARE TRANSACTION\0")
 }
 
 impl Core {
