@@ -360,7 +360,8 @@ impl LoginAttempt {
         stream: &mut ClientStream,
     ) -> Result<Way, LoginEnd> {
         let settings = &policy.snapshot.settings;
-        let is_admin = self.is_own_account() || settings.admin_users.has(&self.user);
+        let own = self.is_own_account().then_some(Rights::Admin);
+        let rights = own.or_else(|| Rights::of(settings, &self.user));
         self.proof = match settings.auth_type {
             _ if self.is_own_account() => Proof::by(Method::Peer.word()),
             AuthType::Any => Proof::by(Method::Any.word()),
@@ -369,15 +370,10 @@ impl LoginAttempt {
         if !self.is_own_account() {
             self.may_be_here(clients)?; // somebody must be able to put a list right
         }
-        let limits = (!is_admin).then(|| policy.snapshot.client_limits(&self.user, None));
+        let limits = (rights != Some(Rights::Admin)).then(|| policy.snapshot.client_limits(&self.user, None));
         let admit = |all: &Admissions| all.admit_to_console(&self.database, &self.user, limits.as_ref());
         let admission = self.admitted(clients, admit).await?;
-        let may_look = settings.auth_type == AuthType::Any || settings.stats_users.has(&self.user);
-        let rights = match (is_admin, may_look) {
-            (true, _) => Rights::Admin,
-            (false, true) => Rights::Show,
-            (false, false) => return Err(Fault::NotAllowed.into()),
-        };
+        let rights = rights.ok_or(Fault::NotAllowed)?;
         let mut out = Vec::new();
         authentication::write_ok(&mut out);
         stream.send(&out).await?;

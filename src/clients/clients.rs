@@ -10,6 +10,7 @@ use super::turns::DirectoryTurns;
 use super::unauthenticated::UnauthenticatedClients;
 use super::verifiers::Verifiers;
 use crate::base::{Micros, limits};
+use crate::config::{AuthType, Settings};
 use crate::control::{FairSemaphore, Logins, Plane, Randomness, Stream, Turns};
 use crate::core::ClientIdentity;
 use crate::io::Guard;
@@ -24,6 +25,18 @@ pub enum Rights {
     Admin,
     /// `stats_users`: SHOW only.
     Show,
+}
+
+impl Rights {
+    /// Those of a user who has proven who that is; `None`: the console is not for him.
+    pub fn of(settings: &Settings, user: &str) -> Option<Self> {
+        let may_look = settings.auth_type == AuthType::Any || settings.stats_users.has(user);
+        match (settings.admin_users.has(user), may_look) {
+            (true, _) => Some(Self::Admin),
+            (false, true) => Some(Self::Show),
+            (false, false) => None,
+        }
+    }
 }
 
 /// What carries a client of the console.

@@ -2,7 +2,7 @@
 
 use crate::common::certs::certs;
 use crate::common::raw::{self, Raw};
-use crate::common::{page, wait_until};
+use crate::common::{page, postgres, wait_until};
 use crate::issuer::{Issuer, now_s};
 use crate::{console, log_in, log_in_to, no_token_in, prove, setup};
 use serde_json::{Value, json};
@@ -212,6 +212,34 @@ fn the_console_ends_with_the_token_and_by_kill_principal() {
     assert_eq!(root.simple("show version").rows.len(), 1);
 }
 
+/// Whom a reload takes off the lists has no more rights than whoever logs in behind it.
+#[test]
+fn the_console_takes_rights_away_with_a_reload() {
+    let issuer = Issuer::start();
+    let with = |admins: &str, more: &str| {
+        let claims = "admins sub root root\nadmins sub bob bob\nadmins sub carol carol\n";
+        setup(&issuer, "map=admins")
+            .set("auth_claims_file", "claims.conf")
+            .file("claims.conf", claims)
+            .set("admin_users", admins)
+            .set("stats_users", more)
+    };
+    let mut pooler = with("root,bob,carol", "bob").start();
+    let come = |user: &str| {
+        log_in_to(&pooler, user, "pgbouncer", &issuer.token(user))
+            .unwrap_or_else(|_| panic!("{user} may come"))
+    };
+    let (mut root, mut bob, mut carol) = (come("root"), come("bob"), come("carol"));
+    assert_eq!(bob.simple("kill_principal 'nobody'").commands, ["KILL_PRINCIPAL 0"]);
+    pooler.rewrite(|_| with("root", "bob"));
+    assert_eq!(root.simple("reload").commands, ["RELOAD"]);
+    assert!(!bob.simple("kill_principal 'nobody'").errors.is_empty(), "he may look");
+    assert_eq!(bob.simple("show version").rows.len(), 1);
+    carol.send(&raw::query("kill_principal 'nobody'"));
+    assert!(carol.last_words().starts_with("FATAL "), "she may not even look");
+    assert_eq!(root.simple("show version").rows.len(), 1);
+}
+
 #[test]
 fn a_token_that_has_just_expired_lets_in_and_be_for_what_clocks_may_differ() {
     let issuer = Issuer::start();
@@ -226,4 +254,18 @@ fn a_token_that_has_just_expired_lets_in_and_be_for_what_clocks_may_differ() {
     assert!(last_words.starts_with("FATAL 28000: "), "{last_words}");
     assert!(now_s() >= now + 4, "no sooner than a login would be refused");
     assert_eq!(log_in(&pooler, "app", &token).err().as_deref(), Some(REFUSED));
+}
+
+/// PostgreSQL cuts a name of a role at 63 bytes: what is left may be somebody else's.
+#[test]
+fn a_role_of_more_bytes_than_postgresql_keeps_is_refused() {
+    let issuer = Issuer::start();
+    let long = "r".repeat(63);
+    postgres().psql("postgres", &format!("create role {long} login"));
+    let pooler = setup(&issuer, "").start();
+    let token = |name: &str| issuer.token(name);
+    assert!(log_in(&pooler, &long, &token(&long)).is_ok(), "63 bytes are a name");
+    let cut = format!("{long}xyz");
+    let refused = log_in(&pooler, &cut, &token(&cut)).expect_err("it would be another role");
+    assert_eq!(refused, REFUSED);
 }
