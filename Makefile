@@ -1,7 +1,7 @@
 # Everything a newcomer types. Programs that a target needs and that are missing are installed by tests/setup.sh, which
 # says what it installs.
 
-.PHONY: help quickstart test check bench loadtest logins floor seeds fuzz model asan packaging setup
+.PHONY: help quickstart test check bench loadtest logins identity floor seeds fuzz model asan packaging setup
 
 help:
 	@echo "make quickstart   build, start a PostgreSQL to throw away with pgweir in front, show logins by IAM"
@@ -10,6 +10,7 @@ help:
 	@echo "make bench        microbenchmarks (criterion)"
 	@echo "make loadtest     compare with PgBouncer, write the tables of docs/benchmarks.md; QUICK=1 for a short look"
 	@echo "make logins       client logins alone, a part of make loadtest; builds what logs in first (some minutes)"
+	@echo "make identity     what the audit log and logins by tokens cost, another table of that page"
 	@echo "make floor        how far from bare relays, another table of that page; QUICK=1 for a short look"
 	@echo "make seeds        the simulation with many seeds, optimized; SEEDS=n, FROM=n"
 	@echo "make model        loom over what threads share: every order of them"
@@ -48,6 +49,10 @@ loadtest:
 logins:
 	@sh tests/setup.sh loadtest
 	python3 loadtest/logins.py $(if $(QUICK),--quick,--page)
+
+identity:
+	@sh tests/setup.sh loadtest
+	python3 loadtest/identity.py $(if $(QUICK),--quick,--page)
 
 floor:
 	@sh tests/setup.sh loadtest
