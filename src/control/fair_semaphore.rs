@@ -6,7 +6,7 @@
 //! long the others' queues. Never waits for who holds a permit, never bounds who waits: these are logins,
 //! which have limits of their own.
 
-use crate::base::Address;
+use crate::base::{Address, limits};
 use crate::tasks;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -179,7 +179,7 @@ impl Permit {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<(T, Self)> {
-        tasks::blocking("PBKDF2", "a login", move || (work(), self)).await
+        tasks::computing("proof", "a login", limits::LOGIN_NICE, move || (work(), self)).await
     }
 }
 

@@ -66,6 +66,24 @@ pub(crate) async fn blocking<T: Send + 'static>(
     result.map_err(|panic| tell_end(what, &peer, &panic)).ok()
 }
 
+/// As [`blocking`], for what computes: on a thread that is by `nice` less urgent than the process, so that it
+/// takes no core that a worker wants.
+///
+/// # Cancel safety
+/// The work goes on, its result is lost.
+pub(crate) async fn computing<T: Send + 'static>(
+    what: &'static str,
+    peer: impl Display,
+    nice: i32,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    blocking(what, peer, move || {
+        threads::give_way_to_process(nice);
+        work()
+    })
+    .await
+}
+
 /// Runs what may block without end on a thread of its own, named `name`; `None` where it panicked, or the
 /// system gives no thread.
 ///

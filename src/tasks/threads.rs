@@ -93,6 +93,16 @@ fn give_way(nice: i32) {
     }
 }
 
+/// Makes the calling thread by `nice` less urgent than the process's first one, if it is not yet. Nothing is
+/// told where that fails: it is asked for again and again.
+pub(super) fn give_way_to_process(nice: i32) {
+    let first = getpriority_process(Some(rustix::process::getpid())).unwrap_or_default();
+    let wanted = (first + nice).min(NICE_MAX);
+    if getpriority_process(None).is_ok_and(|own| own < wanted) {
+        let _ = setpriority_process(None, wanted);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +115,17 @@ mod tests {
 
     fn nice() -> i32 {
         getpriority_process(None).expect("a priority")
+    }
+
+    #[test]
+    fn a_thread_gives_way_once_however_often_it_is_asked() {
+        let first = getpriority_process(Some(rustix::process::getpid())).expect("a priority");
+        let asked = thread::spawn(|| {
+            give_way_to_process(3);
+            give_way_to_process(3);
+            nice()
+        });
+        assert_eq!(asked.join().expect("no panic"), (first + 3).min(NICE_MAX));
     }
 
     #[test]
