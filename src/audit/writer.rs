@@ -2,9 +2,10 @@
 //! them many at a time.
 //!
 //! Nobody waits for it but by `audit_overflow = block`. Invariants: each record becomes one line, in order
-//! for each worker, or is counted as dropped; lines are made only as far as a batch goes, so that where an
-//! output takes nothing records wait where they are counted; a line is written whole or, where an output
-//! breaks in the middle of one, goes on where that stopped. It never syncs a file.
+//! for each worker, or is counted as dropped; only a line that is written keeps its number; lines are made
+//! only as far as a batch goes, so that where an output takes nothing records wait where they are counted; a
+//! line is written whole or, where an output breaks in the middle of one, goes on where that stopped. It
+//! never syncs a file.
 
 use super::line::Context;
 use super::output::Output;
@@ -32,15 +33,28 @@ struct Batch {
     text: String,
     /// So many bytes of it are written.
     written: usize,
-    /// How many lines it has, `dropped` lines left out: they are no records.
+    /// How many lines it has, a `dropped` line left out: that is no record.
     lines: u64,
-    /// So many dropped records its `dropped` line stands for; 0: it has none.
-    dropped_in_it: u64,
+    dropped: Option<DroppedLine>,
+}
+
+/// A batch's `dropped` line.
+struct DroppedLine {
+    /// Where it begins in the text.
+    at: usize,
+    /// How many records it stands for.
+    count: u64,
 }
 
 impl Batch {
     fn has_room(&self) -> bool {
         self.text.len() < limits::AUDIT_BATCH_BYTES
+    }
+
+    /// Where the first line begins that is not written whole.
+    fn unwritten(&self) -> usize {
+        let end = self.text.as_bytes()[..self.written].iter().rposition(|byte| *byte == b'\n');
+        end.map_or(0, |end| end + 1)
     }
 }
 
@@ -116,8 +130,7 @@ impl Writer {
         while self.take_records() && self.write() {}
         self.write();
         // What an output that is stuck has taken of a line is written again, whole, to the next.
-        let begun = self.batch.text.as_bytes()[..self.batch.written].iter().rposition(|byte| *byte == b'\n');
-        self.batch.written = begun.map_or(0, |end| end + 1);
+        self.batch.written = self.batch.unwritten();
         if order.output.is_none() {
             self.drop_batch();
         }
@@ -172,8 +185,10 @@ impl Writer {
         {
             match mail {
                 Mail::Event(at, event) => {
-                    self.context.event(&mut self.batch.text, self.seq, at, &event);
-                    self.count_line();
+                    if self.output.is_some() {
+                        self.context.event(&mut self.batch.text, self.seq, at, &event);
+                        self.count_line();
+                    }
                     self.shared.event_is_line(event.bytes());
                 }
                 Mail::Order(order) => self.switch_output(order),
@@ -191,11 +206,12 @@ impl Writer {
     fn take_records(&mut self) -> bool {
         let missing: u64 = self.drains.iter().map(Drain::take_dropped).sum();
         self.count_dropped(missing + self.shared.take_dropped());
-        if self.dropped_unwritten > 0 && self.output.is_some() && self.batch.dropped_in_it == 0 {
+        if self.dropped_unwritten > 0 && self.output.is_some() && self.batch.dropped.is_none() {
             let now = self.tick();
-            self.context.dropped(&mut self.batch.text, self.seq, now, self.dropped_unwritten);
+            let count = std::mem::take(&mut self.dropped_unwritten);
+            self.batch.dropped = Some(DroppedLine { at: self.batch.text.len(), count });
+            self.context.dropped(&mut self.batch.text, self.seq, now, count);
             self.seq += 1;
-            (self.batch.dropped_in_it, self.dropped_unwritten) = (self.dropped_unwritten, 0);
         }
         let mut is_more = false;
         if !self.drains.is_empty() {
@@ -263,16 +279,30 @@ impl Writer {
     }
 
     /// Counts the lines of the batch that are not written as dropped, but for one that is begun: that has to
-    /// be ended some time, or the next one would not be valid.
+    /// be ended some time, or the next one would not be valid. The numbers of those that are lost are given
+    /// anew: a `dropped` line counts them, so that a gap of numbers is a line that somebody has taken out.
     fn drop_batch(&mut self) {
-        let Batch { text, written, dropped_in_it, .. } = &self.batch;
-        let is_at_edge = *written == 0 || text.as_bytes()[written - 1] == b'\n';
-        let rest = &text[*written..];
-        let kept = if is_at_edge { 0 } else { rest.find('\n').map_or(rest.len(), |end| end + 1) };
-        let lost = rest[kept..].lines().count() as u64 - u64::from(*dropped_in_it > 0 && is_at_edge);
-        self.dropped_unwritten += dropped_in_it;
-        let text = rest[..kept].to_owned();
-        self.batch = Batch { lines: u64::from(!text.is_empty()), text, written: 0, dropped_in_it: 0 };
+        let batch = std::mem::take(&mut self.batch);
+        let begin = batch.unwritten();
+        let is_begun = begin < batch.written;
+        let rest = &batch.text[batch.written..];
+        let kept = if is_begun { rest.find('\n').map_or(rest.len(), |end| end + 1) } else { 0 };
+        let end = batch.written + kept;
+        let numbers = batch.text[end..].lines().count() as u64;
+        let (mut lost, mut dropped) = (numbers, None);
+        match batch.dropped {
+            Some(line) if line.at >= end => {
+                lost -= 1;
+                self.dropped_unwritten += line.count;
+            }
+            Some(line) if line.at >= begin => dropped = Some(DroppedLine { at: 0, ..line }),
+            _ => {}
+        }
+        let lines = u64::from(is_begun && dropped.is_none());
+        self.shared.count_lines(batch.lines - lost - lines);
+        self.seq -= numbers;
+        let text = batch.text[begin..end].to_owned();
+        self.batch = Batch { text, written: batch.written - begin, lines, dropped };
         self.count_dropped(lost);
     }
 }
@@ -313,5 +343,68 @@ fn consequence(overflow: Overflow) -> &'static str {
     match overflow {
         Overflow::Drop => "records are lost and counted (audit_overflow = drop)",
         Overflow::Block => "clients wait for it (audit_overflow = block)",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::Event;
+    use super::*;
+    use crate::audit::Statements;
+    use crate::base::StartId;
+
+    const LINES: u64 = 5;
+    /// Records that were lost before.
+    const LOST: u64 = 7;
+
+    /// With a batch of [`LINES`] records and, in front of the last of them or behind that, a `dropped` line.
+    fn with_batch(dropped_at: u64) -> Writer {
+        let shared = Arc::new(Shared::new(Box::new(|| Micros(1))));
+        let mut writer = Writer::new(shared, Context::new(StartId(1), Statements::None));
+        let put_dropped = |writer: &mut Writer| {
+            writer.batch.dropped = Some(DroppedLine { at: writer.batch.text.len(), count: LOST });
+            writer.context.dropped(&mut writer.batch.text, writer.seq, Micros(1), LOST);
+            writer.seq += 1;
+        };
+        for number in 0..LINES {
+            if number == dropped_at {
+                put_dropped(&mut writer);
+            }
+            let event = Event::ServerRefused { database: "d".into(), user: "u".into(), reason: "r".into() };
+            writer.context.event(&mut writer.batch.text, writer.seq, Micros(1), &event);
+            writer.count_line();
+        }
+        if dropped_at == LINES {
+            put_dropped(&mut writer);
+        }
+        writer
+    }
+
+    /// Wherever an output has stopped: what is written and what is begun has its numbers, the next line has
+    /// the one behind, and each other record is counted once.
+    #[test]
+    fn lines_that_are_lost_give_their_numbers_back_and_are_counted_once() {
+        for dropped_at in 0..=LINES {
+            let length = with_batch(dropped_at).batch.text.len();
+            for written in 0..length {
+                let mut writer = with_batch(dropped_at);
+                writer.batch.written = written;
+                let text = writer.batch.text.clone();
+                writer.drop_batch();
+                let taken = text[..written].rfind('\n').map_or(0, |end| end + 1);
+                assert_eq!(writer.batch.text[..writer.batch.written], text[taken..written]);
+                let kept = format!("{}{}", &text[..taken], writer.batch.text);
+                assert!(text.starts_with(&kept) && (kept.is_empty() || kept.ends_with('\n')), "{kept}");
+                let numbers = kept.lines().count() as u64;
+                assert_eq!(writer.seq, numbers + 1, "{dropped_at} {written}");
+                let tells = kept.contains("\"dropped\"");
+                let records = numbers - u64::from(tells);
+                assert_eq!(writer.shared.dropped.load(std::sync::atomic::Ordering::Relaxed), LINES - records);
+                let told = if tells { LOST } else { 0 };
+                assert_eq!(writer.dropped_unwritten + told, LINES - records + LOST, "{dropped_at} {written}");
+                let of_written = writer.shared.lines.load(std::sync::atomic::Ordering::Relaxed);
+                assert_eq!(of_written + writer.batch.lines, records, "{dropped_at} {written}");
+            }
+        }
     }
 }
