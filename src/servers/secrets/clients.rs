@@ -76,9 +76,10 @@ pub fn check(snapshot: &Snapshot) -> Findings {
     }
     if !keys.is_empty() && !looks_secrets_up(snapshot.settings.auth_type) {
         let word = snapshot.settings.auth_type.word();
-        findings
-            .warnings
-            .push(format!("auth_secret_file and auth_secret_arn have no effect with auth_type={word}"));
+        findings.warnings.push(format!(
+            "auth_secret_file and auth_secret_arn prove no client with auth_type={word}, they only log in to \
+             servers of pools without a password"
+        ));
     }
     for (owner, read) in keys {
         let refused = read.err().into_iter().flatten();
@@ -87,9 +88,14 @@ pub fn check(snapshot: &Snapshot) -> Findings {
     findings
 }
 
-/// Whether anybody asks what a user is proven by.
+/// Whether it is asked what clients are proven by. Servers are logged in to by these secrets in any case.
 fn looks_secrets_up(auth_type: AuthType) -> bool {
-    !matches!(auth_type, AuthType::Any | AuthType::Ldap | AuthType::Pam | AuthType::Jwt)
+    match auth_type {
+        AuthType::Trust | AuthType::Cert | AuthType::Peer | AuthType::Hba => true,
+        AuthType::Plain | AuthType::Md5 | AuthType::ScramSha256 => true,
+        AuthType::Any | AuthType::Ldap | AuthType::Pam => false,
+        AuthType::Jwt | AuthType::IamCaller | AuthType::RdsIam => false,
+    }
 }
 
 fn error(snapshot: &Snapshot, owner: &Owner, bad: BadKey) -> ConfigError {
@@ -185,12 +191,20 @@ mod tests {
     }
 
     #[test]
-    fn methods_that_ask_for_no_secret_are_told() {
+    fn methods_that_ask_for_no_secret_are_told_and_that_servers_are_still_logged_in_to_by_it() {
         let told = |method: &str| {
             let text = format!("[pgbouncer]\nauth_secret_file = /all\nauth_type = {method}\n");
-            check(&load(&text)).warnings.len()
+            check(&load(&text)).warnings
         };
-        assert_eq!(["any", "ldap", "pam", "jwt"].map(told), [1; 4]);
-        assert_eq!(["plain", "md5", "scram-sha-256", "hba", "trust", "cert"].map(told), [0; 6]);
+        let asks = ["trust", "plain", "md5", "scram-sha-256", "cert", "peer", "hba"];
+        for (method, _) in AuthType::WORDS {
+            let told = told(method);
+            assert_eq!(told.is_empty(), asks.contains(method), "{method}: {told:?}");
+            let is_true = |line: &String| {
+                line.contains(&format!("prove no client with auth_type={method},"))
+                    && line.ends_with("log in to servers of pools without a password")
+            };
+            assert!(told.iter().all(is_true), "{told:?}");
+        }
     }
 }
