@@ -117,6 +117,12 @@ impl Method {
         }
     }
 
+    /// The word that proofs by a method have (SHOW SESSIONS), where `word` is that, or what hba files call
+    /// the method: `plain` for `password`. Else `word` itself.
+    pub fn word_of_proofs(word: &str) -> &str {
+        Self::of_rule(word).map_or(word, |method| method.word())
+    }
+
     /// Whether the client sends a token in clear, which must not be seen on the way.
     pub fn shows_token(self) -> bool {
         matches!(self, Self::IamCaller | Self::RdsIam)
@@ -142,5 +148,9 @@ mod tests {
             let word = method.map(Method::word);
             assert_eq!(words.iter().filter(|each| Some(**each) == word).count(), 1, "{method:?}");
         }
+        for word in rules.iter().chain(&words) {
+            assert!(words.contains(&Method::word_of_proofs(word)), "{word}");
+        }
+        assert_eq!(["password", "idp"].map(Method::word_of_proofs), ["plain", "idp"]);
     }
 }

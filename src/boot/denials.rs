@@ -116,3 +116,45 @@ async fn put_in_force(plane: &Arc<Plane>, list: DenyList) {
     let ended = plane.judge_sessions().await;
     tracing::info!("deny_principals has changed: {lines} lines, {ended} sessions end");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Why an issuer cannot be called so.
+    fn refusal(issuer: &str) -> Option<String> {
+        let text = format!(
+            "[pgbouncer]\n[issuers]\n{issuer} = issuer=https://login.example.org audience=postgres\n"
+        );
+        let loaded = Snapshot::load_with("p.ini", None, &|_| Ok(text.clone().into_bytes()));
+        loaded.err().map(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn a_file_has_so_many_bytes_and_no_more() {
+        let file = std::env::temp_dir().join(format!("pgweir-denied-{}", std::process::id()));
+        let name = file.to_str().unwrap();
+        let lines = |bytes: u64| {
+            let mut text = b"alice\n".to_vec();
+            text.resize(usize::try_from(bytes).unwrap(), b'#');
+            std::fs::write(&file, text).unwrap();
+            read_named(name).map(|list| list.count())
+        };
+        assert_eq!(lines(limits::DENY_BYTES_MAX), Ok(1));
+        let told = lines(limits::DENY_BYTES_MAX + 1).unwrap_err();
+        assert!(told[0].starts_with("could not open deny_principals file "), "{told:?}");
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn no_issuer_is_called_by_a_word_that_is_everybodys_or_a_methods() {
+        let words = Method::ALL.iter().map(|method| method.word());
+        for word in words.chain(["all", "ALL", "password", "hba"]) {
+            let expected = format!("issuer name \"{word}\" is reserved in configuration (p.ini:3)");
+            assert_eq!(refusal(word), Some(expected));
+        }
+        for name in ["staff", "all-staff", "certs", "jwt2"] {
+            assert_eq!(refusal(name), None);
+        }
+    }
+}

@@ -109,7 +109,7 @@ pub enum Problem {
 /// What is wrong with one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryProblem {
-    /// The console's own name.
+    /// The console's own name; of an issuer, a word that means something else in `deny_principals`.
     Reserved,
     /// Longer than `limits::NAME_BYTES_MAX`.
     NameTooLong,

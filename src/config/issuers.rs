@@ -4,6 +4,7 @@
 //! Keys come over TLS, but for addresses of this machine. Sources: RFC 7519 (claims), RFC 7517 (key sets),
 //! OpenID Connect Discovery 1.0.
 
+use super::choices::{AuthType, Choice};
 use super::errors::EntryProblem;
 use super::value::{BadValue, Value, not_accepted};
 use crate::base::{Micros, limits};
@@ -76,7 +77,17 @@ impl Default for IssuerEntry {
     }
 }
 
+/// Words that mean something else than an issuer in the file of `deny_principals`, beside those of
+/// `auth_type`: a line with one would deny others than it seems to.
+const RESERVED: [&str; 3] = ["all", "password", "reject"];
+
 impl IssuerEntry {
+    /// Whether no entry can be called so.
+    pub(super) fn is_reserved(name: &str) -> bool {
+        let methods = AuthType::WORDS.iter().map(|(word, _)| *word);
+        methods.chain(RESERVED).any(|word| word.eq_ignore_ascii_case(name))
+    }
+
     /// What only the entry as a whole tells.
     pub(super) fn problem(&self) -> Option<EntryProblem> {
         let unfit = |key, why: &str| Some(EntryProblem::Unfit { key, why: why.to_owned() });

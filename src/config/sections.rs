@@ -256,6 +256,9 @@ impl Draft {
 
     fn issuer(&mut self, name: &str, text: &str) -> Result<(), EntryProblem> {
         let name = entry_name(name)?;
+        if IssuerEntry::is_reserved(&name) {
+            return Err(EntryProblem::Reserved);
+        }
         let mut issuer = IssuerEntry::default();
         read_pairs(&mut issuer, ISSUER_KEYS, text)?;
         if let Some(problem) = issuer.problem() {

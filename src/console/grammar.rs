@@ -77,7 +77,7 @@ pub enum Order {
     Suspend,
     Kill(Option<String>),
     KillClient(u64),
-    KillPrincipal { name: String, issuer: Option<String> },
+    KillPrincipal { name: String, whose: Option<String> },
     Disable(String),
     Enable(String),
     Reconnect(Option<String>),
@@ -94,7 +94,7 @@ pub fn parse(text: &str) -> Result<Order, Refusal> {
     match statement(text)? {
         Statement::Set { key, value } => Ok(Order::Set { key, value }),
         Statement::Call { verb, argument } => order(&verb, argument, text),
-        Statement::KillPrincipal { name, issuer } => Ok(Order::KillPrincipal { name, issuer }),
+        Statement::KillPrincipal { name, whose } => Ok(Order::KillPrincipal { name, whose }),
         Statement::IamRefresh { argument } => {
             Ok(Order::IamRefresh((!argument.is_empty()).then_some(argument)))
         }
@@ -111,7 +111,7 @@ enum Statement {
     /// IAM REFRESH.
     IamRefresh { argument: String },
     /// KILL_PRINCIPAL.
-    KillPrincipal { name: String, issuer: Option<String> },
+    KillPrincipal { name: String, whose: Option<String> },
 }
 
 fn order(verb: &str, argument: String, text: &str) -> Result<Order, Refusal> {
@@ -191,18 +191,18 @@ fn principal(mut at: Cursor<'_>, text: &str) -> Result<Statement, Refusal> {
     let Some(name) = at.name() else {
         return Err(if at.end() { Refusal::PrincipalNeeded } else { Refusal::invalid(text) });
     };
-    let issuer = if at.blanks() { at.name() } else { None };
+    let whose = if at.blanks() { at.name() } else { None };
     if !at.end() {
         return Err(Refusal::invalid(text));
     }
     let is_too_long = |word: &Word| word.written_bytes > PRINCIPAL_BYTES_MAX;
-    if is_too_long(&name) || issuer.as_ref().is_some_and(is_too_long) {
+    if is_too_long(&name) || whose.as_ref().is_some_and(is_too_long) {
         return Err(Refusal::TooLong);
     }
     if name.text.is_empty() {
         return Err(Refusal::PrincipalNeeded);
     }
-    Ok(Statement::KillPrincipal { name: name.text, issuer: issuer.map(|issuer| issuer.text) })
+    Ok(Statement::KillPrincipal { name: name.text, whose: whose.map(|whose| whose.text) })
 }
 
 /// What follows `SET` and its blanks. A `SET` alone reads on as a call of an unknown

@@ -326,8 +326,8 @@ impl Session {
             Order::Kill(name) => outcome(logged(control.kill(name.as_deref()), "KILL", &name), "KILL"),
             Order::KillClient(id) if self.kill_in_login_plane(id) => Reply::tag("KILL_CLIENT"),
             Order::KillClient(id) => outcome(control.kill_client(id).await, "KILL_CLIENT"),
-            Order::KillPrincipal { name, issuer } => {
-                let killed = self.console.status.plane.kill_principal(&name, issuer.as_deref()).await;
+            Order::KillPrincipal { name, whose } => {
+                let killed = self.console.status.plane.kill_principal(&name, whose.as_deref()).await;
                 let _ = logged(Ok(()), "KILL_PRINCIPAL", &Some(name));
                 Reply::tag(format!("KILL_PRINCIPAL {killed}"))
             }

@@ -111,17 +111,19 @@ impl Plane {
         self.in_slices(|from| Command::Judge(judge.clone(), from)).await
     }
 
-    /// KILL_PRINCIPAL: disconnects the clients of a principal, of one issuer where that is given. Returns how
-    /// many there were.
+    /// KILL_PRINCIPAL: disconnects the clients of a principal; of one issuer, or method, where that is given.
+    /// Returns how many there were.
     ///
     /// # Cancel safety
     /// Some of them are disconnected.
-    pub async fn kill_principal(&self, name: &str, issuer: Option<&str>) -> usize {
-        let (name, issuer): (Box<str>, Option<Box<str>>) = (name.into(), issuer.map(Into::into));
+    pub async fn kill_principal(&self, name: &str, whose: Option<&str>) -> usize {
+        let name: Box<str> = name.into();
+        let whose: Option<Box<str>> = whose.map(|whose| Method::word_of_proofs(whose).into());
         let is_meant = move |client: &ClientIdentity| {
-            let of = client.proof.principal.as_ref().map_or("", |principal| &principal.issuer);
-            let is_issuers = issuer.as_deref().is_none_or(|issuer| issuer == of);
-            (client.principal() == &*name && is_issuers).then_some(DenyReason::Denied)
+            let issuer = client.proof.principal.as_ref().map_or("", |principal| &principal.issuer);
+            let is_of = |whose: &str| whose == issuer || whose == client.proof.method;
+            let is_meant = client.principal() == &*name && whose.as_deref().is_none_or(is_of);
+            is_meant.then_some(DenyReason::Denied)
         };
         let of_console = self.console_clients.kill_meant(|client| is_meant(client).is_some());
         let is_meant = Judge(Arc::new(is_meant));

@@ -1,11 +1,12 @@
 //! The file that says who may not be here, whatever else lets them in (`deny_principals`).
 //!
 //! A line is `PRINCIPAL`, or `WHOSE PRINCIPAL`, in the words and quoting of ident files: WHOSE is the name of
-//! an issuer, or the word of a method (`cert`, `scram-sha-256`, …), and holds for that one's principals
-//! alone; `all` is everybody's. A PRINCIPAL that begins with `/` is a regular expression for the whole of the
-//! name; its classes are ASCII's and it runs in linear time.
+//! an issuer, or the word of a method (`cert`, `scram-sha-256`, …, as hba files and SHOW SESSIONS have it),
+//! and holds for that one's principals alone; `all` is everybody's. A PRINCIPAL that begins with `/` is a
+//! regular expression for the whole of the name; its classes are ASCII's and it runs in linear time.
 
 use super::pattern;
+use crate::auth::Method;
 use crate::auth::hba::{Token, Tokens, Wrong};
 use crate::base::limits;
 use crate::config::{BYTE_ORDER_MARK, Place};
@@ -182,7 +183,7 @@ impl Reader {
         let (whose, principal) = match second {
             None => (String::new(), name(first)?),
             Some(second) if first == Token::Word("all".to_owned()) => (String::new(), name(second)?),
-            Some(second) => (name(first)?, name(second)?),
+            Some(second) => (Method::word_of_proofs(&name(first)?).to_owned(), name(second)?),
         };
         let (exact, patterns) = self.of.entry(whose.into()).or_default();
         match principal.strip_prefix('/') {
@@ -267,6 +268,17 @@ mod tests {
         assert!(list.denies("build agent", "", "cert") && !list.denies("build agent", "", "md5"));
         assert!(!list.denies("dave", "", "md5") && list.denies("dave", "all", "jwt"), "a name in quotes");
         assert!(!list.denies("", "", "") && !list.denies("Alice", "", "md5"));
+    }
+
+    #[test]
+    fn every_word_that_a_method_has_denies_those_who_come_by_it() {
+        for method in Method::ALL {
+            let list = list(&format!("{} bob\n", method.word()));
+            assert!(list.denies("bob", "", method.word()) && !list.denies("bob", "", "other"), "{method:?}");
+        }
+        let list = list("password bob\n");
+        assert!(list.denies("bob", "", "plain") && !list.denies("bob", "", "md5"));
+        assert_eq!(list.of_nobody(|whose| whose == "plain"), [""; 0]);
     }
 
     #[test]

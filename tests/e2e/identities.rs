@@ -182,9 +182,17 @@ fn kill_principal_drops_his_sessions_and_says_how_many() {
     let mut other = Raw::log_in(pooler.port, "other", "app");
     one.simple("select 1");
     two.simple("begin");
-    assert_eq!(pooler.ask("kill_principal 'app' idp").commands, ["KILL_PRINCIPAL 0"]);
-    assert_eq!(pooler.ask("kill_principal 'app'").commands, ["KILL_PRINCIPAL 2"]);
-    for client in [&mut one, &mut two] {
+    for whose in ["idp", "password", "md5"] {
+        let none = pooler.ask(&format!("kill_principal 'app' {whose}"));
+        assert_eq!(none.commands, ["KILL_PRINCIPAL 0"], "{whose}");
+    }
+    let mut three = pooler.client();
+    three.simple("select 1");
+    assert_eq!(pooler.ask("kill_principal 'app' trust").commands, ["KILL_PRINCIPAL 3"]);
+    let mut four = pooler.client();
+    four.simple("select 1");
+    assert_eq!(pooler.ask("kill_principal 'app'").commands, ["KILL_PRINCIPAL 1"]);
+    for client in [&mut one, &mut two, &mut three, &mut four] {
         assert!(client.last_words().ends_with("admin forced disconnect"));
     }
     assert_eq!((other.simple("select 2").value(), login(&pooler, "app")), ("2".to_owned(), "in".to_owned()));

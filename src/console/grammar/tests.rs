@@ -153,9 +153,9 @@ fn commands_take_their_arguments() {
 }
 
 #[test]
-fn kill_principal_takes_a_name_and_an_issuer() {
-    let order = |name: &str, issuer: Option<&str>| {
-        Ok(Order::KillPrincipal { name: name.to_owned(), issuer: issuer.map(str::to_owned) })
+fn kill_principal_takes_a_name_and_whose_it_is() {
+    let order = |name: &str, whose: Option<&str>| {
+        Ok(Order::KillPrincipal { name: name.to_owned(), whose: whose.map(str::to_owned) })
     };
     assert_eq!(parse("KILL_PRINCIPAL alice"), order("alice", None));
     assert_eq!(parse("kill_principal 'it''s@example.org';"), order("it's@example.org", None));

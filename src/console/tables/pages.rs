@@ -31,9 +31,10 @@ pub(super) const COMMANDS: &[Usage] = &[
     usage("KILL [<db>]", "Drops all clients and servers at once and leaves the database paused."),
     usage("KILL_CLIENT <client_id>", "Drops the client with this `id` of SHOW CLIENTS."),
     usage(
-        "KILL_PRINCIPAL <principal> [<issuer>]",
-        "Drops the clients of a principal (`principal` of SHOW SESSIONS), of one issuer where that is named; \
-         the answer's tag tells how many. Names that are more than letters, digits and `_` stand in quotes. \
+        "KILL_PRINCIPAL <principal> [<issuer or method>]",
+        "Drops the clients of a principal (`principal` of SHOW SESSIONS), of one `issuer` or `method` where \
+         that is named; the answer's tag tells how many. Names that are more than letters, digits and `_` \
+         stand in quotes. \
          They may log in again: `deny_principals` keeps them out.",
     ),
     usage(

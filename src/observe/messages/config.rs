@@ -104,7 +104,7 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
     ),
     text(
         "{kind} name \"{name}\" is reserved in configuration ({place})",
-        "`pgbouncer` is the console's name.",
+        "`pgbouncer` is the console's; `all` and words of methods are everybody's and theirs in a denial.",
         "Rename the entry.",
     ),
     text(
