@@ -25,25 +25,40 @@ pub enum DenyReason {
     UserGone,
 }
 
+impl DenyReason {
+    /// All of them; a [`Standing`] has the numbers of their places, from 1.
+    pub const ALL: [Self; 7] = [
+        Self::Denied,
+        Self::RoleNotGiven,
+        Self::NoRule,
+        Self::OtherMethod,
+        Self::IssuerGone,
+        Self::TokenNotAccepted,
+        Self::UserGone,
+    ];
+
+    /// One word, as SHOW SESSIONS has it in `ending`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::RoleNotGiven => "role",
+            Self::NoRule => "rule",
+            Self::OtherMethod => "method",
+            Self::IssuerGone => "issuer",
+            Self::TokenNotAccepted => "token",
+            Self::UserGone => "user",
+        }
+    }
+}
+
 /// What has been found about a session that goes on.
 #[derive(Default)]
 pub struct Standing(AtomicU8);
 
 impl Standing {
-    /// In the order of their numbers, from 1.
-    const REASONS: [DenyReason; 7] = [
-        DenyReason::Denied,
-        DenyReason::RoleNotGiven,
-        DenyReason::NoRule,
-        DenyReason::OtherMethod,
-        DenyReason::IssuerGone,
-        DenyReason::TokenNotAccepted,
-        DenyReason::UserGone,
-    ];
-
     /// From now on it is not to go on, for this reason; the first one counts. Returns whether it was to.
     pub fn lapse(&self, reason: DenyReason) -> bool {
-        let number = Self::REASONS.iter().zip(1..).find(|(each, _)| **each == reason);
+        let number = DenyReason::ALL.iter().zip(1..).find(|(each, _)| **each == reason);
         let number = number.map_or(0, |(_, number)| number);
         self.0.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
@@ -51,7 +66,7 @@ impl Standing {
     /// Why it is not to go on.
     pub fn lapsed(&self) -> Option<DenyReason> {
         let number = usize::from(self.0.load(Ordering::Acquire));
-        Self::REASONS.get(number.checked_sub(1)?).copied()
+        DenyReason::ALL.get(number.checked_sub(1)?).copied()
     }
 }
 
@@ -75,11 +90,11 @@ mod tests {
 
     #[test]
     fn the_first_reason_counts_and_stays() {
-        for reason in Standing::REASONS {
+        for reason in DenyReason::ALL {
             let standing = Standing::default();
             assert_eq!(standing.lapsed(), None);
             assert!(standing.lapse(reason));
-            for other in Standing::REASONS {
+            for other in DenyReason::ALL {
                 assert!(!standing.lapse(other));
                 assert_eq!(standing.lapsed(), Some(reason));
             }

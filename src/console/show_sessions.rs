@@ -38,7 +38,8 @@ pub(super) fn rows(mut sessions: Vec<SessionView>) -> Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Expiry, Micros, Principal, Proof};
+    use crate::base::{DenyReason, Expiry, Micros, Principal, Proof};
+    use crate::console::tables;
     use crate::core::ClientIdentity;
     use std::sync::Arc;
 
@@ -82,5 +83,18 @@ mod tests {
                 format!("9|5f3a-2a|zoe|jwt|idp|app|db|unix|0|{since}|NULL|idle||psql"),
             ]
         );
+    }
+
+    #[test]
+    fn the_pages_have_every_word_that_ending_may_have() {
+        let doc = tables::find("sessions").unwrap().doc;
+        let page = include_str!("../../docs/identity.md");
+        let (_, section) = page.split_once("### How a session ends\n").unwrap();
+        let section = section.split("\n### ").next().unwrap();
+        for word in DenyReason::ALL.map(DenyReason::word).into_iter().chain(["expired"]) {
+            for text in [doc, section] {
+                assert!(text.contains(&format!("`{word}`")), "{word}");
+            }
+        }
     }
 }

@@ -349,8 +349,8 @@ pub const TABLES: &[Shown] = &[
         "Every client that a worker has, with whom it has proven to be: `principal` is what its token or \
          certificate names, else its user; `issuer` who vouches for that; `user` the role that it works as. \
          `since` and `until` (the end of its token; NULL: none) are in UTC. `ending` says why a session \
-         ends as soon as its transaction does: `expired`, `denied`, `role` (the mapping does not give it any \
-         more), `rule` (the hba file does not let it in any more) or `user` (gone from auth_file).",
+         ends as soon as its transaction does: `expired`, `denied`, or what does not hold any more: `role`, \
+         `rule`, `method`, `issuer`, `token`, `user` (docs/identity.md, \"How a session ends\").",
     ),
     table(
         5,

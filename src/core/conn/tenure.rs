@@ -49,13 +49,7 @@ impl EndCause {
     pub(in crate::core) fn word(self) -> &'static str {
         match self {
             Self::Expired => "expired",
-            Self::Denied(DenyReason::Denied) => "denied",
-            Self::Denied(DenyReason::RoleNotGiven) => "role",
-            Self::Denied(DenyReason::NoRule) => "rule",
-            Self::Denied(DenyReason::OtherMethod) => "method",
-            Self::Denied(DenyReason::IssuerGone) => "issuer",
-            Self::Denied(DenyReason::TokenNotAccepted) => "token",
-            Self::Denied(DenyReason::UserGone) => "user",
+            Self::Denied(reason) => reason.word(),
         }
     }
 }
