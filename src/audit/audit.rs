@@ -8,7 +8,7 @@
 use super::event::Event;
 use super::line::{Context, Statements};
 use super::output::Output;
-use super::ring::{Overflow, Size, Tap, Wake, ring};
+use super::ring::{Drain, Overflow, Size, Tap, Wake, ring};
 use super::shared::{Mail, Order, Shared};
 use super::writer::Writer;
 use crate::base::{Micros, StartId, WorkerId, limits};
@@ -103,6 +103,7 @@ impl Audit {
         let (taps, drains): (Vec<_>, Vec<_>) =
             (0..workers).filter(|_| is_on && makes_rings).map(make).unzip();
         let context = Context::new(self.start_id, statements);
+        self.shared.add_gauges(drains.iter().map(Drain::gauge));
         let mut inbox = self.shared.inbox();
         inbox.drains.extend(drains);
         inbox.mail.push(Mail::Order(Order { output, overflow, context }));
@@ -186,15 +187,16 @@ impl Audit {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
-    /// Bytes of the login plane's events that wait to be written.
+    /// Bytes of what waits to be written: the login plane's events, and the workers' records.
     pub fn waiting_bytes(&self) -> u64 {
-        self.shared.bytes.load(Ordering::Relaxed) as u64
+        self.shared.bytes.load(Ordering::Relaxed) as u64 + self.shared.ring_bytes()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::output::Target;
+    use super::super::record::{Record, Statement, StatementKind};
     use super::*;
     use crate::audit::{Event, Statements};
 
@@ -303,5 +305,31 @@ mod tests {
         }
         assert!(told[0].contains("before") && !told[0].contains("behind"), "{told:?}");
         assert!(told[1].contains("behind") && !told[1].contains("before"), "{told:?}");
+    }
+
+    #[test]
+    fn what_waits_of_a_worker_is_told_as_what_waits_of_logins_is() {
+        let audit = stuck("gauge", Overflow::Drop);
+        let order = |name: &str, queue_bytes| AuditOrder { queue_bytes, ..order(&file(name)) };
+        let mut taps = audit.adopt(order("gauge", 128 * 1024), 1).unwrap();
+        let tap = taps[0].as_mut().expect("it is on");
+        wait_until("the records that a stuck output leaves are told", || {
+            tap.put(Record::Statement(Box::new(Statement {
+                session: 1,
+                transaction: 1,
+                kind: StatementKind::Query,
+                name: Box::default(),
+                text: vec![b'x'; 1_000].into(),
+                is_cut: false,
+                at: Micros(1),
+            })));
+            audit.waiting_bytes() > 32 * 1024
+        });
+        let _taps = audit.adopt(order("gauge-next", 64 * 1024), 1).unwrap();
+        drop(taps);
+        wait_until("they are written", || audit.waiting_bytes() == 0);
+        for name in ["gauge", "gauge-next"] {
+            std::fs::remove_file(file(name)).unwrap();
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::base::{WorkerId, limits};
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// What becomes of records that find no room (`audit_overflow`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,10 +32,32 @@ const KEPT_SLOTS: usize = 64;
 #[derive(Debug, Default)]
 struct Shared {
     dropped: AtomicU64,
-    /// Bytes on the heap of the records in the ring. Only the worker reads it.
+    /// Bytes on the heap of the records in the ring. The writer may have subtracted what the worker is about
+    /// to add: for a moment it is below zero then, wrapped.
     heap_bytes: AtomicU64,
+    /// Records put into the ring since the start, told by the worker alone; and taken, by the writer alone.
+    put: AtomicU64,
+    taken: AtomicU64,
+    /// Bytes of what the worker keeps beyond the ring.
+    kept_bytes: AtomicU64,
     /// The worker keeps records that the ring had no room for.
     is_waiting: AtomicBool,
+}
+
+/// Tells how much waits in a ring, to whoever asks.
+pub(super) struct Gauge(Weak<Shared>);
+
+impl Gauge {
+    /// Bytes of the records that wait, with what they own and with what the worker keeps beyond the ring; a
+    /// moment's estimate. `None`: the ring is over.
+    pub(super) fn waiting_bytes(&self) -> Option<u64> {
+        let shared = self.0.upgrade()?;
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let taken = load(&shared.taken); // first: what is put meanwhile makes the difference no less
+        let records = load(&shared.put).saturating_sub(taken);
+        let heap_bytes = u64::try_from(load(&shared.heap_bytes).cast_signed()).unwrap_or_default();
+        Some(records * size_of::<Record>() as u64 + heap_bytes + load(&shared.kept_bytes))
+    }
 }
 
 /// What a ring has room for.
@@ -142,6 +164,7 @@ impl Tap {
             // The writer may have taken it already, and wrapped the count; it is right again now.
             self.shared.heap_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
+        one_more(&self.shared.put);
         self.count(bytes);
         None
     }
@@ -168,6 +191,7 @@ impl Tap {
         }
         self.kept_bytes += bytes;
         self.kept.push_back(record);
+        self.tell_kept();
         self.shared.is_waiting.store(true, Ordering::Release);
         (self.wake)();
     }
@@ -178,12 +202,18 @@ impl Tap {
             let bytes = record.bytes();
             if let Some(record) = self.push(record) {
                 self.kept.push_front(record);
+                self.tell_kept();
                 self.shared.is_waiting.store(true, Ordering::Release);
                 return;
             }
             self.kept_bytes -= bytes;
         }
+        self.tell_kept();
         self.kept.shrink_to(KEPT_SLOTS);
+    }
+
+    fn tell_kept(&self) {
+        self.shared.kept_bytes.store(self.kept_bytes, Ordering::Relaxed);
     }
 
     /// Whether nothing new may begin: what is under way has left more records than there is room for. Never
@@ -201,6 +231,7 @@ impl Tap {
         before.make_room();
         self.kept_bytes += std::mem::take(&mut before.kept_bytes);
         self.kept.append(&mut before.kept);
+        self.tell_kept();
     }
 
     /// Whether statements are wanted (`audit_statements`).
@@ -217,10 +248,21 @@ impl Drop for Tap {
     }
 }
 
+/// Counts on where nobody else does: no more than a load and a store.
+fn one_more(count: &AtomicU64) {
+    count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+}
+
 impl Drain {
+    /// How much waits here.
+    pub(super) fn gauge(&self) -> Gauge {
+        Gauge(Arc::downgrade(&self.shared))
+    }
+
     /// The next record.
     pub(super) fn take(&mut self) -> Option<Record> {
         let record = self.consumer.pop().ok()?;
+        one_more(&self.shared.taken);
         let bytes = record.heap_bytes();
         if bytes > 0 {
             self.shared.heap_bytes.fetch_sub(bytes, Ordering::Relaxed);

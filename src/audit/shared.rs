@@ -5,7 +5,7 @@
 use super::event::Event;
 use super::line::Context;
 use super::output::Output;
-use super::ring::{Drain, Overflow};
+use super::ring::{Drain, Gauge, Overflow};
 use crate::base::{Micros, WorkerId, limits};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -55,6 +55,8 @@ pub(super) struct Shared {
     /// Bytes of events that wait, and how many may.
     pub(super) bytes: AtomicUsize,
     pub(super) bytes_max: AtomicUsize,
+    /// Of the workers' rings that are not over.
+    gauges: Mutex<Vec<Gauge>>,
     /// Bytes that are set aside for what has begun.
     reserved: AtomicUsize,
     /// Events that found no room and that the writer has not counted yet.
@@ -77,6 +79,7 @@ impl Shared {
             inbox: Mutex::default(),
             bytes: AtomicUsize::new(0),
             bytes_max: AtomicUsize::new(0),
+            gauges: Mutex::default(),
             reserved: AtomicUsize::new(0),
             dropped_events: AtomicU64::new(0),
             lines: AtomicU64::new(0),
@@ -91,6 +94,21 @@ impl Shared {
 
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Rings that count from now on; those that are over are forgotten.
+    pub(super) fn add_gauges(&self, added: impl Iterator<Item = Gauge>) {
+        let mut gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        gauges.retain(|gauge| gauge.waiting_bytes().is_some());
+        gauges.extend(added);
+    }
+
+    /// Bytes of records that wait in workers' rings, and beyond them.
+    pub(super) fn ring_bytes(&self) -> u64 {
+        let mut sum = 0;
+        let mut gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        gauges.retain(|gauge| gauge.waiting_bytes().inspect(|bytes| sum += bytes).is_some());
+        sum
     }
 
     /// Sets room aside for the events of something that begins; false where there is none.

@@ -164,3 +164,26 @@ proptest! {
         prop_assert!(!blocks || dropped == 0);
     }
 }
+
+#[test]
+fn a_gauge_tells_what_waits_in_the_ring_and_beyond_it_until_the_ring_is_over() {
+    let size = |record: &Record| record.bytes();
+    let (mut tap, mut drain, _) = made(4, Overflow::Block);
+    let gauge = drain.gauge();
+    let mut waiting = 0;
+    assert_eq!(gauge.waiting_bytes(), Some(0));
+    for number in 0..10 {
+        let record = with_text(number, 100);
+        waiting += size(&record);
+        tap.put(record);
+        assert_eq!(gauge.waiting_bytes(), Some(waiting), "{number}");
+    }
+    while let Some(record) = drain.take() {
+        waiting -= size(&record);
+        assert_eq!(gauge.waiting_bytes(), Some(waiting));
+        assert!(tap.is_full() || waiting <= 4 * size(&record));
+    }
+    assert_eq!((waiting, gauge.waiting_bytes()), (0, Some(0)));
+    drop((tap, drain));
+    assert_eq!(gauge.waiting_bytes(), None);
+}

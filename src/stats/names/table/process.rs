@@ -89,7 +89,8 @@ pub(super) const METRICS: &[Metric] = &[
         unit: Unit::Bytes,
         source: Source::Process(|p| p.audit_waiting_bytes),
         show: "",
-        help: "Logins, commands and the like that wait to be written to the audit log, about so many bytes.",
+        help: "What waits to be written to the audit log, of workers (transactions, statements), logins and \
+            commands: about so many bytes.",
     },
     Metric {
         name: "pgweir_driver_faults_total",
