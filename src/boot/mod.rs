@@ -8,6 +8,7 @@ mod callers;
 mod check_iam;
 mod config_changes;
 mod denials;
+mod idle_settings;
 mod open_files;
 mod options;
 mod orders;

@@ -2,11 +2,8 @@
 //!
 //! Used at the start, by a reload, by SET and by `--check`. Never changes anything that runs.
 
-use super::audit;
-use super::config_changes;
-use super::denials;
 use super::rules::{self, Rules};
-use super::tokens;
+use super::{audit, config_changes, denials, idle_settings, tokens};
 use crate::auth::UserList;
 use crate::auth::hba::{FileError, Hba};
 use crate::base::limits;
@@ -143,6 +140,7 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     let mut doubts = texts(&doubts);
     doubts.extend(left_out(client_tls.as_ref(), &server_tls, &ldap.tls.left_out));
     doubts.extend(denials::doubts(&denials, &snapshot));
+    doubts.extend(idle_settings::warnings(&snapshot, &hba, None));
     let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls, files };
     Ok(Loaded { policy, problems, doubts, denials: Some(denials) })
 }
@@ -200,6 +198,7 @@ pub(super) fn with_setting(
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
     doubts.extend(denials.iter().flat_map(|list| denials::doubts(list, &snapshot)));
+    doubts.extend(idle_settings::warnings(&snapshot, &hba, Some(key)));
     let snapshot = Arc::new(snapshot);
     let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls, files };
     Ok((Loaded { policy, problems, doubts, denials }, why))

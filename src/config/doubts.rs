@@ -1,7 +1,7 @@
 //! What an operator should know of an entry that is no error: what cannot take effect as it stands. Pure.
 
 use super::CONSOLE_DATABASE;
-use super::choices::{AuthType, Choice, SslMode};
+use super::choices::{Choice, SslMode};
 use super::database::Database;
 use super::iam::ServerAuth;
 use super::snapshot::Snapshot;
@@ -27,20 +27,12 @@ pub(super) fn all(snapshot: &Snapshot, setting: Option<&str>) -> Vec<String> {
         doubts.clone().flat_map(move |(_, doubt)| doubt(entry, snapshot)).map(told)
     });
     let of_peers = setting.is_none_or(|setting| setting == "peer_id").then(|| peers_of_nobody(snapshot));
-    let of_issuers =
-        setting.is_none_or(|setting| setting == "auth_type").then(|| issuers_of_nobody(snapshot));
-    found.chain(of_peers.flatten()).chain(of_issuers.flatten()).collect()
+    found.chain(of_peers.flatten()).collect()
 }
 
 fn peers_of_nobody(snapshot: &Snapshot) -> Option<String> {
     let is_idle = !snapshot.peers.is_empty() && snapshot.settings.peer_id.0 == 0;
     is_idle.then(|| "section [peers] has no effect without peer_id".to_owned())
-}
-
-fn issuers_of_nobody(snapshot: &Snapshot) -> Option<String> {
-    let takes_tokens = matches!(snapshot.settings.auth_type, AuthType::Jwt | AuthType::Hba);
-    let is_idle = !snapshot.issuers.is_empty() && !takes_tokens;
-    is_idle.then(|| "section [issuers] has no effect without auth_type=jwt, or hba".to_owned())
 }
 
 fn asks_console(entry: &Database, _: &Snapshot) -> Vec<String> {

@@ -194,7 +194,7 @@ fn of_the_process() -> Vec<Section> {
             "Warnings of the configuration",
             "The configuration is in force all the same: WARNING lines of the log, `warning:` of `--check`.",
             "",
-            config::CONFIG_WARNINGS.iter().chain(query_limits::NAMING),
+            config::CONFIG_WARNINGS.iter().chain(query_limits::IDLE_SETTINGS),
         ),
         section(
             "Warnings of hba and ident files",

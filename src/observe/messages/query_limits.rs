@@ -1,4 +1,5 @@
-//! Limits on queries and transactions, and names of clients: what the log tells of them.
+//! Limits on queries and transactions, and settings that have no effect beside others: what the log tells of
+//! them.
 
 use super::{Message, NONE, text, warning};
 
@@ -12,9 +13,17 @@ pub(super) const QUERY_LIMITS: &[Message] = &[warning(
     NONE,
 )];
 
-/// What is doubted of names.
-pub(super) const NAMING: &[Message] = &[text(
-    "application_name_add_host has no effect with application_name_template",
-    "Both say what clients are called at the server; the template does.",
-    "Put `%r` into the template, and unset `application_name_add_host`.",
-)];
+/// What is said of settings that have no effect beside others.
+pub(super) const IDLE_SETTINGS: &[Message] = &[
+    text(
+        "application_name_add_host has no effect with application_name_template",
+        "Both say what clients are called at the server; the template does.",
+        "Put `%r` into the template, and unset `application_name_add_host`.",
+    ),
+    text(
+        "setting {name} has no effect without {what}",
+        "What the setting is about is turned off: the audit log, figures for CloudWatch, a method of logging \
+         in.",
+        "Turn that on, or remove the setting.",
+    ),
+];

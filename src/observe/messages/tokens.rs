@@ -130,7 +130,7 @@ const TOKEN_ERRORS: &[Message] = &[
 /// What is told of issuers that are in force.
 const ISSUER_WARNINGS: &[Message] = &[
     text(
-        "section [issuers] has no effect without auth_type=jwt, or hba",
+        "section [issuers] has no effect without auth_type=jwt, or a rule with jwt",
         "Nobody is asked for a token.",
         "Set `auth_type`, or write rules with `jwt`.",
     ),
