@@ -125,7 +125,7 @@ impl Method {
 
     /// Whether the client sends a token in clear, which must not be seen on the way.
     pub fn shows_token(self) -> bool {
-        matches!(self, Self::IamCaller | Self::RdsIam)
+        matches!(self, Self::Jwt | Self::IamCaller | Self::RdsIam)
     }
 
     /// Whether a user name map tells which users a name is good for.

@@ -5,7 +5,7 @@
 
 use crate::auth::Method;
 use crate::auth::hba::{FileError, Hba};
-use crate::config::{AuthType, Settings, SslMode};
+use crate::config::{AuthType, Settings};
 use crate::control::CallerPolicy;
 use crate::iam::caller::CallerEndpoint;
 use std::collections::BTreeSet;
@@ -21,9 +21,6 @@ pub(super) fn read(settings: &Settings, hba: &Hba) -> Result<Option<Arc<CallerPo
         return Ok(None);
     }
     let mut errors = Vec::new();
-    if is_of_setting(settings) && settings.client_tls_sslmode == SslMode::Disable {
-        errors.push(FileError::TokenInClear(Method::IamCaller.word()));
-    }
     let endpoint = endpoint(settings).map_err(|why| errors.push(why)).ok();
     if settings.auth_claims_file.is_empty() {
         errors.push(FileError::NoClaimsFile);

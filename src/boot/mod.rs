@@ -9,6 +9,7 @@ mod check_iam;
 mod config_changes;
 mod denials;
 mod idle_settings;
+mod in_clear;
 mod open_files;
 mod options;
 mod orders;

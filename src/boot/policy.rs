@@ -5,7 +5,7 @@
 use super::rules::{self, Rules};
 use super::{audit, config_changes, denials, idle_settings, tokens};
 use crate::auth::UserList;
-use crate::auth::hba::{FileError, Hba};
+use crate::auth::hba::Hba;
 use crate::base::limits;
 use crate::config::{
     AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Settings, Snapshot, read_file,
@@ -88,7 +88,7 @@ fn in_spite_of(refused: Refused) -> Vec<String> {
         _ => Vec::new(),
     };
     let mut of_rules = read.err().unwrap_or_default();
-    of_rules.retain(|error| !(may_lack && matches!(error, FileError::NotNamed | FileError::NoLdapOptions)));
+    of_rules.retain(|error| !(may_lack && error.is_of_absence()));
     let others = texts(&of_rules).into_iter().chain(of_tls.map(|(_, line)| line));
     lines(&errors.and(of_iam)).into_iter().chain(others).chain(of_tokens).collect()
 }

@@ -4,7 +4,7 @@
 //! Whole or not at all. Never reads them where `auth_type` is another one, as PgBouncer (src/main.c,
 //! load_config()); a reload reads them again each time.
 
-use super::callers;
+use super::{callers, in_clear};
 use crate::auth::Method;
 use crate::auth::hba::{Doubt, FileError, FileKind, Hba, IdentMaps, Rule, Unsupported, Wrong};
 use crate::auth::ldap::{LdapEncryption, LdapOptions};
@@ -30,10 +30,10 @@ pub(super) struct Rules {
 
 /// Whether who has to prove themselves in which way hangs on the setting `key`.
 pub(super) fn hang_on(key: &str, before: &Policy) -> bool {
-    let of_callers = ["client_tls_sslmode", "iam_sts_region", "auth_claims_file"].contains(&key)
-        || key.starts_with("iam_caller");
+    let of_callers = ["iam_sts_region", "auth_claims_file"].contains(&key) || key.starts_with("iam_caller");
     matches!(key, "auth_type" | "auth_hba_file" | "auth_ident_file" | "auth_ldap_options")
         || (of_callers && before.callers.is_some())
+        || (key == "client_tls_sslmode" && in_clear::concerns(before))
         || (key == "client_iam_mode" && before.snapshot.settings.client_iam_mode != ClientIamMode::Off)
 }
 
@@ -43,8 +43,15 @@ pub(super) fn hang_on(key: &str, before: &Policy) -> bool {
 /// Everything that is wrong with the files.
 pub(super) fn read(settings: &Settings) -> Result<Rules, Vec<FileError>> {
     let mut rules = read_files(settings)?;
-    rules.callers = callers::read(settings, &rules.hba)?;
-    may_pass_tokens_through(settings, &rules.hba).map_err(|why| vec![why])?;
+    let mut errors = in_clear::check(settings, &rules.hba);
+    match callers::read(settings, &rules.hba) {
+        Ok(callers) => rules.callers = callers,
+        Err(wrong) => errors.extend(wrong),
+    }
+    errors.extend(may_pass_tokens_through(settings, &rules.hba).err());
+    if !errors.is_empty() {
+        return Err(errors);
+    }
     let is_clear = rules.callers.as_ref().is_some_and(|callers| callers.endpoint.is_clear());
     rules.doubts.extend(is_clear.then_some(Doubt::CallersInClear));
     Ok(rules)
@@ -54,9 +61,6 @@ pub(super) fn read(settings: &Settings) -> Result<Rules, Vec<FileError>> {
 fn may_pass_tokens_through(settings: &Settings, hba: &Hba) -> Result<(), FileError> {
     let is_of_setting = settings.auth_type == AuthType::RdsIam;
     let is_of_rules = hba.rules().iter().any(|rule| rule.method == Method::RdsIam);
-    if is_of_setting && settings.client_tls_sslmode == SslMode::Disable {
-        return Err(FileError::TokenInClear(Method::RdsIam.word()));
-    }
     let is_off = settings.client_iam_mode == ClientIamMode::Off;
     if (is_of_setting || is_of_rules) && is_off { Err(FileError::NoClientIamMode) } else { Ok(()) }
 }

@@ -7,12 +7,11 @@
 
 use super::callers;
 use crate::auth::Method;
-use crate::auth::hba::{FileError, FileKind, Hba, Rule, TcpWay, Wrong};
+use crate::auth::hba::{FileError, FileKind, Hba, Rule, Wrong};
 use crate::auth::jwt::JwtOptions;
 use crate::base::limits;
 use crate::config::{
-    AuthType, ConfigError, EntryProblem, IssuerEntry, Place, Problem, Settings, Snapshot, SslMode, read_file,
-    shown,
+    AuthType, ConfigError, EntryProblem, IssuerEntry, Place, Problem, Settings, Snapshot, read_file, shown,
 };
 use crate::control::{Policy, TokenIssuer, Tokens};
 use crate::identity::{Algorithm, ClaimName, ClaimsMap, IssuerRules, KeySet, RequiredClaim};
@@ -67,18 +66,11 @@ pub(super) fn read(snapshot: &Snapshot, hba: &Hba) -> Result<Tokens, Vec<String>
     } else {
         errors.extend(rules.iter().filter_map(|rule| Some(rule_error(rule, names.problem_of(rule.jwt()?)?))));
     }
-    errors.extend(rules.iter().filter_map(|rule| Some(rule_error(rule, without_tls(rule, settings)?))));
     let mut options = JwtOptions::default();
     if is_of_setting {
         match options_of(settings, &names) {
             Ok(read) => options = read,
             Err(error) => errors.push(error),
-        }
-        if settings.client_tls_sslmode == SslMode::Disable && !settings.listen_addr.is_empty() {
-            errors.push(
-                "auth_type=jwt needs TLS: with client_tls_sslmode=disable tokens would come in clear text"
-                    .to_owned(),
-            );
         }
     }
     if errors.is_empty() {
@@ -107,7 +99,6 @@ pub(super) fn after_set(
             | "auth_jwt_options"
             | "auth_claims_file"
             | "iam_caller_map"
-            | "client_tls_sslmode"
     );
     if hangs_on_it { read(snapshot, hba) } else { Ok(before.tokens.clone()) }
 }
@@ -235,14 +226,4 @@ fn options_of(settings: &Settings, names: &Names<'_>) -> Result<JwtOptions, Stri
     let told = |why: &dyn Display| format!("auth_jwt_options: {why}");
     let options = JwtOptions::parse(settings.auth_jwt_options.as_bytes()).map_err(|why| told(&why))?;
     names.problem_of(&options).map_or(Ok(options), |wrong| Err(told(&wrong)))
-}
-
-/// A rule whose clients would send tokens in clear text.
-fn without_tls(rule: &Rule, settings: &Settings) -> Option<Wrong> {
-    let is_disabled = settings.client_tls_sslmode == SslMode::Disable;
-    match rule.for_tcp()? {
-        TcpWay::Open => Some(Wrong::TokenInClear),
-        TcpWay::Any if is_disabled => Some(Wrong::TokenInClear),
-        TcpWay::Any | TcpWay::Tls => None, // that of TLS without TLS fits nobody, and that is told
-    }
 }

@@ -207,12 +207,17 @@ fn what_is_for_anybody_else_is_refused_before_sts_hears_of_it() {
 fn no_token_is_asked_for_without_tls() {
     let Some(_) = python() else { return };
     let sts = Sts::start();
-    let pooler = setup(&sts).set("auth_type", "iam_caller").start();
-    let mut client = Raw::tcp(pooler.port);
-    client.startup(&[("user", "app"), ("database", "app")]);
-    let outcome = client.outcome();
-    assert_eq!(outcome.errors, ["FATAL 08P01: SSL required"], "{outcome:?}");
-    assert_eq!(outcome.tags, "E", "nothing is asked for");
+    for setup in [
+        setup(&sts).set("auth_type", "iam_caller"),
+        setup(&sts).set("client_tls_sslmode", "allow").file("rules", "host app all all iam_caller"),
+    ] {
+        let pooler = setup.start();
+        let mut client = Raw::tcp(pooler.port);
+        client.startup(&[("user", "app"), ("database", "app")]);
+        let outcome = client.outcome();
+        assert_eq!(outcome.errors, ["FATAL 08P01: SSL required"], "{outcome:?}");
+        assert_eq!(outcome.tags, "E", "nothing is asked for");
+    }
 }
 
 #[test]
@@ -353,12 +358,12 @@ fn what_callers_need_is_asked_for_at_load() {
             "iam_caller_endpoint must begin with https://",
         ),
         (
-            setup(&sts).file("rules", "host app all all iam_caller"),
-            "a token may not be asked for without TLS",
+            setup(&sts).file("rules", "hostnossl app all all iam_caller"),
+            "tokens would come without TLS: iam_caller is for hostssl",
         ),
         (
             setup(&sts).set("auth_type", "iam_caller").set("client_tls_sslmode", "disable"),
-            "auth_type=iam_caller needs TLS towards clients",
+            "auth_type=iam_caller needs TLS: ",
         ),
         (setup(&sts).set("iam_caller_map", "nowhere"), "nowhere"),
         (setup(&sts).file("rules", "hostssl app all all iam_caller map=nowhere"), "nowhere"),

@@ -245,9 +245,12 @@ fn no_token_is_asked_for_without_tls_and_the_mode_is_asked_for_at_load() {
         (setup(&rds).unset("client_iam_mode"), "allow that by client_iam_mode=pass_through"),
         (
             setup(&rds).set("auth_type", "rds_iam").set("client_tls_sslmode", "disable"),
-            "auth_type=rds_iam needs TLS towards clients",
+            "auth_type=rds_iam needs TLS: ",
         ),
-        (setup(&rds).file("rules", "host all all all rds_iam"), "a token may not be asked for without TLS"),
+        (
+            setup(&rds).file("rules", "hostnossl all all all rds_iam"),
+            "tokens would come without TLS: rds_iam",
+        ),
         (setup(&rds).file("rules", "hostssl all all all rds_iam map=x"), "unsupported parameters"),
     ] {
         let output = setup.check(&[]);

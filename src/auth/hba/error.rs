@@ -57,7 +57,7 @@ pub enum FileError {
     #[error("auth_type=pam is not in this build: it wants the feature pam")]
     NoPam,
     /// A token would be sent in clear.
-    #[error("auth_type={0} needs TLS towards clients: set client_tls_sslmode")]
+    #[error("auth_type={0} needs TLS: with client_tls_sslmode=disable tokens would come in clear text")]
     TokenInClear(&'static str),
     /// Where requests of callers are shown.
     #[error("{0}")]
@@ -96,6 +96,15 @@ pub enum FileError {
     },
 }
 
+impl FileError {
+    /// Whether a setting that is not there may be all that is wrong.
+    pub fn is_of_absence(&self) -> bool {
+        let is_in_clear =
+            matches!(self, Self::TokenInClear(_) | Self::Line { wrong: Wrong::TokenInClear(_), .. });
+        is_in_clear || matches!(self, Self::NotNamed | Self::NoLdapOptions)
+    }
+}
+
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant is told by its text")]
@@ -130,14 +139,12 @@ pub enum Wrong {
     NoSuchIssuer(String),
     #[error("auth_claims_file has no map {0}")]
     NoSuchClaimsMap(String),
-    #[error("tokens would come without TLS: jwt is for hostssl, local, or host where clients may have TLS")]
-    TokenInClear,
+    #[error("tokens would come without TLS: {0} is for hostssl, local, or host where clients may have TLS")]
+    TokenInClear(&'static str),
     #[error("{0}; a reject that is left out would let in whom it keeps out")]
     RejectLeftOut(Unsupported),
     #[error("unsupported parameters")]
     Excess,
-    #[error("a token may not be asked for without TLS: write hostssl or local")]
-    TokenWithoutTls,
     #[error("names of one line must have commas between them")]
     NoComma,
     #[error("could not read {file}: {why}")]

@@ -86,7 +86,7 @@ fn read(
     if let Some(why) = of_gss.or(of_databases).or(of_users).or(of_addresses) {
         return Err(NoRule::LeftOut(why).in_line_of(method));
     }
-    let options = options(method, kind, &mut tokens, maps)?;
+    let options = options(method, &mut tokens, maps)?;
     let place = place.clone();
     let rule = Rule { place, method, options, kind, databases, users, addresses };
     doubt_rule(files, &rule);
@@ -94,20 +94,15 @@ fn read(
 }
 
 /// What stands behind the method.
-fn options(method: Method, kind: Kind, tokens: &mut Tokens<'_>, maps: &IdentMaps) -> Result<Options, NoRule> {
+fn options(method: Method, tokens: &mut Tokens<'_>, maps: &IdentMaps) -> Result<Options, NoRule> {
     Ok(match method {
         Method::Ldap => Options::Ldap(Arc::new(LdapOptions::parse(tokens.rest()).map_err(Wrong::Ldap)?)),
         Method::Jwt => Options::Jwt(Arc::new(JwtOptions::parse(tokens.rest()).map_err(Wrong::Jwt)?)),
-        _ if method.shows_token() => {
-            if !matches!(kind, Kind::Local | Kind::HostSsl) {
-                return Err(Wrong::TokenWithoutTls.into());
-            }
-            match claims_map_named(tokens)? {
-                Some(_) if method == Method::RdsIam => return Err(Wrong::Excess.into()), // it names the role
-                Some(map) => Options::ClaimsMap(Arc::new(ClaimsMapName(map))),
-                None => Options::None,
-            }
-        }
+        Method::IamCaller | Method::RdsIam => match claims_map_named(tokens)? {
+            Some(_) if method == Method::RdsIam => return Err(Wrong::Excess.into()), // it names the role
+            Some(map) => Options::ClaimsMap(Arc::new(ClaimsMapName(map))),
+            None => Options::None,
+        },
         _ => {
             let map = map_named(tokens, maps).map_err(|why| why.in_line_of(method))?;
             map.map_or(Options::None, Options::Map)

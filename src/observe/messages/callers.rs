@@ -73,16 +73,6 @@ const CALLER_SETTINGS: &[Message] = &[
         "A rule, or `auth_type`, asks clients for tokens of RDS.",
         "Set it, or take the method out.",
     ),
-    text(
-        "auth_type={method} needs TLS towards clients: set client_tls_sslmode",
-        "A token that is sent in clear is anybody's.",
-        "Set `client_tls_sslmode`.",
-    ),
-    text(
-        "a token may not be asked for without TLS: write hostssl or local",
-        "A rule of type `host` or `hostnossl` fits clients without TLS.",
-        "Write `hostssl`.",
-    ),
 ];
 
 /// Warnings at load.

@@ -61,13 +61,14 @@ const TOKEN_ERRORS: &[Message] = &[
         "Add an entry to `[issuers]`.",
     ),
     text(
-        "auth_type=jwt needs TLS: with client_tls_sslmode=disable tokens would come in clear text",
+        "auth_type={method} needs TLS: with client_tls_sslmode=disable tokens would come in clear text",
         "Whoever reads a token on its way can use it until it expires.",
         "Set `client_tls_sslmode` and its files, or listen on a Unix socket alone (`listen_addr` empty).",
     ),
     text(
-        "tokens would come without TLS: jwt is for hostssl, local, or host where clients may have TLS",
-        "A rule with `jwt` is `hostnossl`, or `host` where `client_tls_sslmode` is `disable`.",
+        "tokens would come without TLS: {method} is for hostssl, local, or host where clients may have TLS",
+        "A rule with `jwt`, `iam_caller` or `rds_iam` is `hostnossl`, or `host` where `client_tls_sslmode` \
+         is `disable`.",
         "Write `hostssl`, and give clients TLS.",
     ),
     text(
