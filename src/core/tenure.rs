@@ -110,7 +110,7 @@ impl Core {
         match cause {
             EndCause::Expired => counters.sessions_expired += 1,
             EndCause::Denied(DenyReason::Denied) => counters.sessions_denied += 1,
-            EndCause::Denied(_) => counters.sessions_unfounded += 1,
+            EndCause::Denied(_) => counters.sessions_rule_changed += 1,
         }
         self.disconnect(id, &Leave::Fault(cause.fault()), net);
     }

@@ -34,7 +34,7 @@ pub struct PoolCounters {
     /// Ours: sessions that ended because their principals were denied.
     pub sessions_denied: u64,
     /// Ours: sessions that ended because what had let them in does not any more.
-    pub sessions_unfounded: u64,
+    pub sessions_rule_changed: u64,
     /// Ours: sessions that KILL_PRINCIPAL ended.
     pub sessions_killed: u64,
     /// Ours: queries that were cancelled because of `query_timeout`.
@@ -59,7 +59,7 @@ impl PoolCounters {
                 server_assignment_count, xact_count, query_count, client_bytes, server_bytes,
                 xact_time_us, query_time_us, wait_time_us, client_parse_count, server_parse_count,
                 bind_count, client_login_count, login_time_us, renewed, extended,
-                over_age_transactions, sessions_expired, sessions_denied, sessions_unfounded,
+                over_age_transactions, sessions_expired, sessions_denied, sessions_rule_changed,
                 sessions_killed, canceled_by_query_timeout, canceled_by_transaction_timeout;
             greatest: ;
             merge: auth_age, server_logins, xact_time, query_time, wait_time, login_time

@@ -296,7 +296,7 @@ fn a_narrowing_under_load_cuts_no_transaction_and_nobody_else_notices() {
     assert_eq!(cut, 0, "no server was lost by it");
     let ended = page::metrics(pooler.page_port())
         .into_iter()
-        .filter(|(series, _)| series.starts_with("pgweir_sessions_ended_unfounded_total"))
+        .filter(|(series, _)| series.starts_with("pgweir_sessions_ended_rule_changed_total"))
         .map(|(_, count)| count)
         .sum::<f64>();
     assert!((ended - 12.0).abs() < 0.5, "{ended} are counted");

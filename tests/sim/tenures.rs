@@ -59,7 +59,7 @@ impl Bench {
             Answer::Stats(stats, _) => {
                 let counters = &stats[0].1;
                 let ended =
-                    [counters.sessions_expired, counters.sessions_denied, counters.sessions_unfounded];
+                    [counters.sessions_expired, counters.sessions_denied, counters.sessions_rule_changed];
                 [ended[0], ended[1], ended[2], counters.sessions_killed]
             }
             answer => panic!("{answer:?}"),

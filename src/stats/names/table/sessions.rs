@@ -19,9 +19,9 @@ pub(super) const METRICS: &[Metric] = &[
         "Sessions that ended because deny_principals names their principals.",
     ),
     counter(
-        "pgweir_sessions_ended_unfounded_total",
+        "pgweir_sessions_ended_rule_changed_total",
         Unit::Count,
-        |c| c.sessions_unfounded,
+        |c| c.sessions_rule_changed,
         "",
         "Sessions that ended because what had let them in does not any more: a mapping, a rule, a user.",
     ),
