@@ -240,6 +240,7 @@ fn is_this_machine(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Snapshot;
 
     #[test]
     fn addresses_are_under_tls_or_of_this_machine() {
@@ -267,7 +268,24 @@ mod tests {
         ] {
             assert!(WebAddress::parse(bad).is_err(), "{bad}");
         }
-        assert!(WebAddress::parse(&format!("https://example.org/{}", "x".repeat(1000))).is_err());
+        let of_bytes = |bytes: usize| format!("{:x<bytes$}", "https://example.org/");
+        assert!(WebAddress::parse(&of_bytes(limits::ISSUER_TEXT_BYTES_MAX)).is_ok());
+        assert!(WebAddress::parse(&of_bytes(limits::ISSUER_TEXT_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn no_more_issuers_are_kept_than_the_bound_says() {
+        let read = |count: usize| {
+            let entries: String =
+                (0..count).map(|n| format!("i{n} = issuer=https://{n}.example.org audience=a\n")).collect();
+            let text = format!("[pgbouncer]\n[issuers]\n{entries}");
+            let loaded = Snapshot::load_with("p.ini", None, &|_| Ok(text.clone().into_bytes()));
+            loaded.map(|snapshot| snapshot.issuers.len()).map_err(|errors| errors.to_string())
+        };
+        let most = limits::ISSUERS_MAX;
+        assert_eq!(read(most), Ok(most));
+        let told = read(most + 1).unwrap_err();
+        assert!(told.starts_with(&format!("issuer \"i{most}\" is one too many")), "{told}");
     }
 
     #[test]

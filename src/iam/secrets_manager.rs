@@ -309,6 +309,18 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn an_answer_has_an_end() {
+        let read = async |bytes: usize| {
+            let read = bounded(SdkBody::from(vec![b'x'; bytes])).await;
+            read.map(|read| read.len()).map_err(|why| why.to_string())
+        };
+        let most = limits::SECRET_ANSWER_BYTES_MAX;
+        assert_eq!(read(most).await, Ok(most));
+        let told = read(most + 1).await.unwrap_err();
+        assert!(told.contains("it is too long"), "{told}");
+    }
+
     #[test]
     fn refusals_have_their_codes_and_show_no_more_than_names() {
         let of = |body: &str, header: Option<&str>| refusal(body.as_bytes(), header, 400);

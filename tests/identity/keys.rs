@@ -9,6 +9,10 @@ use serde_json::json;
 
 const REFUSED: &str = "FATAL 28000: JWT authentication failed";
 
+/// Bytes that a set of keys, and a discovery document, have at the most.
+const KEYS_BYTES_MAX: usize = 256 * 1024;
+const DISCOVERY_BYTES_MAX: usize = 64 * 1024;
+
 #[test]
 fn a_storm_of_logins_makes_one_fetch() {
     let issuer = Issuer::start();
@@ -92,7 +96,8 @@ fn an_issuer_that_misbehaves_gives_no_keys() {
         (Answer::Redirect(elsewhere.keys_url()), "is a redirect (HTTP 302), and none is followed"),
         (Answer::Status(404), "the answer is HTTP 404"),
         (Answer::Text(json!({"keys": many}).to_string()), "too many"),
-        (Answer::Text("x".repeat(300_000)), "the answer is longer than "),
+        (Answer::Text("x".repeat(KEYS_BYTES_MAX)), "it is no JSON web key set"),
+        (Answer::Text("x".repeat(KEYS_BYTES_MAX + 1)), "the answer is longer than 262144 bytes"),
         (Answer::Text("{\"keys\": 7}".to_owned()), "it is no JSON web key set"),
         (Answer::Hang, "no answer in time"),
     ];
@@ -113,6 +118,24 @@ fn an_issuer_that_misbehaves_gives_no_keys() {
         }
     });
     assert_eq!(elsewhere.asked(KEYS), 0, "no redirect is followed");
+}
+
+#[test]
+fn a_discovery_document_is_held_to_its_own_bound() {
+    let issuer = Issuer::start();
+    for (bytes, why) in [
+        // What says where keys are is served as keys, too.
+        (DISCOVERY_BYTES_MAX, "it is no JSON web key set"),
+        (DISCOVERY_BYTES_MAX + 1, "the answer is longer than 65536 bytes"),
+    ] {
+        let document = json!({"issuer": issuer.url(), "jwks_uri": issuer.keys_url()}).to_string();
+        let blanks = " ".repeat(bytes - document.len());
+        issuer.answer(Answer::Text(document + &blanks));
+        let pooler = setup(&issuer, "").start();
+        assert_eq!(log_in(&pooler, "app", &issuer.token("app")).map(drop), Err(REFUSED.to_owned()), "{why}");
+        pooler.wait_for_log("ERROR issuer tests: no keys: ");
+        assert!(pooler.log().contains(why), "{why}\n{}", pooler.log());
+    }
 }
 
 #[test]

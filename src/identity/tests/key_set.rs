@@ -138,3 +138,29 @@ fn a_set_has_an_end() {
     let deep = format!(r#"{{"keys":{}"#, "[".repeat(100_000));
     assert_eq!(told(deep.as_bytes()), BadKeySet::TooManyValues);
 }
+
+/// How many values there are in one, itself counted.
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(elements) => elements.iter().map(count).sum(),
+        Value::Object(members) => members.values().map(count).sum(),
+        _ => 0,
+    }
+}
+
+#[test]
+fn a_set_has_so_many_values_so_deep_and_no_more() {
+    let with_more = |more: Value| json!({"keys": [good()], "more": more});
+    let is_read = |set: &Value| KeySet::parse(set.to_string().as_bytes()).map(|keys| keys.len());
+    let wide = |values: usize| {
+        let others = count(&with_more(json!([])));
+        let set = with_more(json!(vec![0; values - others]));
+        assert_eq!(count(&set), values);
+        is_read(&set)
+    };
+    assert_eq!(wide(limits::JWKS_VALUES_MAX), Ok(1));
+    assert_eq!(wide(limits::JWKS_VALUES_MAX + 1), Err(BadKeySet::TooManyValues));
+    let deep = |depth: usize| is_read(&with_more((2..depth).fold(json!([]), |inside, _| json!([inside]))));
+    assert_eq!(deep(limits::JWKS_DEPTH_MAX), Ok(1));
+    assert_eq!(deep(limits::JWKS_DEPTH_MAX + 1), Err(BadKeySet::TooManyValues));
+}

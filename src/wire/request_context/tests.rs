@@ -20,6 +20,16 @@ fn pair(key: &str, value: &str) -> (String, String) {
 }
 
 #[test]
+fn keys_have_an_end() {
+    let of_bytes = |bytes: usize| ContextKeys::read(&"k".repeat(bytes)).map(|keys| keys.is_some());
+    assert_eq!(of_bytes(limits::CONTEXT_KEY_BYTES_MAX), Ok(true));
+    assert!(of_bytes(limits::CONTEXT_KEY_BYTES_MAX + 1).is_err());
+    let of_number = |number: usize| ContextKeys::read(&"k,".repeat(number)).map(|keys| keys.is_some());
+    assert_eq!(of_number(limits::CONTEXT_KEYS_MAX), Ok(true));
+    assert!(of_number(limits::CONTEXT_KEYS_MAX + 1).is_err());
+}
+
+#[test]
 fn comments_are_read_at_both_ends() {
     let behind = format!("select 1 /*controller='x',traceparent='{TRACE}',tracestate='a%3D1'*/");
     assert_eq!(of_comments(&behind), [pair("traceparent", TRACE)]);
