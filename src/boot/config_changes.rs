@@ -1,8 +1,8 @@
 //! What a reload changes, for the audit log: each name with what it was and what it is, secrets left out.
 //!
-//! Settings are compared one by one; entries of databases, users, peers and issuers by name, and of those
-//! that changed it is said that they did: what they hold may be secret. Of files that settings name it is
-//! said what their digest is, unless they may hold a secret.
+//! Settings are compared one by one; entries of databases, users, peers and issuers by name. Of issuers that
+//! changed it is said what they were and are; of the others that they did: what they hold may be secret. Of
+//! files that settings name it is said what their digest is, unless they may hold a secret.
 
 use crate::audit::{Change, TextDigest, may_hold_secrets};
 use crate::base::limits;
@@ -75,8 +75,19 @@ fn of_snapshots(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
     changes.extend(fallback(before, after));
     changes.extend(entries("users", &before.users, &after.users));
     changes.extend(entries("peers", &before.peers, &after.peers));
-    changes.extend(entries("issuers", &before.issuers, &after.issuers));
+    changes.extend(issuers(before, after));
     changes
+}
+
+fn issuers(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
+    let shown =
+        |snapshot: &Snapshot, name: &str| snapshot.issuers.get(name).map(|entry| entry.shown().into());
+    let told = |name: &str| Change {
+        name: format!("issuers.{name}").into(),
+        before: shown(before, name),
+        after: shown(after, name),
+    };
+    changed(&before.issuers, &after.issuers).into_iter().map(|name| told(name)).collect()
 }
 
 /// Entries of a section that came, went or changed.
@@ -85,9 +96,14 @@ fn entries<K: Ord + Display, T: PartialEq>(
     before: &BTreeMap<K, T>,
     after: &BTreeMap<K, T>,
 ) -> Vec<Change> {
+    let told = |name: &K| entry(section, name, before.contains_key(name), after.contains_key(name));
+    changed(before, after).into_iter().map(told).collect()
+}
+
+/// The names of entries that came, went or changed.
+fn changed<'a, K: Ord, T: PartialEq>(before: &'a BTreeMap<K, T>, after: &'a BTreeMap<K, T>) -> Vec<&'a K> {
     let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-    let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
-    changed.map(|name| entry(section, name, before.contains_key(name), after.contains_key(name))).collect()
+    names.into_iter().filter(|name| before.get(*name) != after.get(*name)).collect()
 }
 
 fn fallback(before: &Snapshot, after: &Snapshot) -> Option<Change> {
@@ -112,10 +128,14 @@ mod tests {
     fn each_name_that_changed_is_told_and_no_secret() {
         let before = "[databases]\na = host=h password=first\nb = host=h\n[users]\nada = pool_size=1\n\
             [peers]\n1 = host=p1\n2 = host=p2\n\
+            [issuers]\nold = issuer=https://old.example.org audience=a\n\
+            same = issuer=https://same.example.org audience=a\n\
             [pgbouncer]\npool_mode = session\nauth_ldap_options = ldapserver=h ldapbindpasswd=old\n";
         let after = "[databases]\na = host=h password=second\nc = host=h\n* = host=h\n\
             [peers]\n1 = host=p1\n2 = host=p3\n\
             [issuers]\nidp = issuer=https://idp.example.org audience=postgres\n\
+            old = issuer=https://old.example.org audience=a,b\n\
+            same = issuer=https://same.example.org audience=a\n\
             [pgbouncer]\npool_mode = transaction\nauth_ldap_options = ldapserver=h ldapbindpasswd=new\n";
         let changes = of_snapshots(&snapshot(before), &snapshot(after));
         let told: Vec<_> =
@@ -132,7 +152,12 @@ mod tests {
                 ("databases.*", None, hidden),
                 ("users.ada", hidden, None),
                 ("peers.2", hidden, hidden),
-                ("issuers.idp", None, hidden),
+                ("issuers.idp", None, Some("issuer=https://idp.example.org audience=postgres")),
+                (
+                    "issuers.old",
+                    Some("issuer=https://old.example.org audience=a"),
+                    Some("issuer=https://old.example.org audience=a,b")
+                ),
             ]
         );
         assert!(of_snapshots(&snapshot(before), &snapshot(before)).is_empty());

@@ -116,6 +116,42 @@ impl IssuerEntry {
         None
     }
 
+    /// The entry as it would be written, without keys at their defaults. Nothing in it is secret but,
+    /// perhaps, what an address asks for behind its `?`, which is left out.
+    pub fn shown(&self) -> String {
+        let changed = self.values().into_iter().zip(Self::default().values());
+        let changed = changed.filter(|(own, usual)| own != usual).map(|(own, _)| own);
+        let pairs = changed.filter_map(|(key, value)| value.map(|value| format!("{key}={}", quoted(&value))));
+        pairs.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Every key with its value, in the order of the reference.
+    fn values(&self) -> [(&'static str, Option<String>); 16] {
+        let optional = |text: &Option<Arc<str>>| text.as_ref().and_then(Value::show);
+        let address = |url: &WebAddress| match url.0.split_once('?') {
+            Some((address, _)) => format!("{address}?(hidden)"),
+            None => url.0.to_string(),
+        };
+        [
+            ("issuer", self.issuer.show()),
+            ("audience", self.audiences.show()),
+            ("audience_claim", self.audience_claim.show()),
+            ("jwks_file", optional(&self.keys.file)),
+            ("jwks_url", self.keys.url.as_ref().map(address)),
+            ("jwks_ca_file", optional(&self.ca_file)),
+            ("algorithms", self.algorithms.show()),
+            ("clock_skew", self.clock_skew.show()),
+            ("max_token_age", self.max_token_age.show()),
+            ("required_claims", self.required_claims.show()),
+            ("principal_claim", self.principal_claim.show()),
+            ("audit_claims", self.audit_claims.show()),
+            ("map", optional(&self.map)),
+            ("scope", optional(&self.scope)),
+            ("keys_max_age", self.keys_max_age.show()),
+            ("refresh", self.refresh.show()),
+        ]
+    }
+
     /// Whether keys are asked for without TLS.
     pub fn is_plain_http(&self) -> bool {
         let address = match (&self.keys.file, &self.keys.url) {
@@ -193,6 +229,11 @@ impl Value for Period {
     }
 }
 
+/// A value as it stands in an entry.
+fn quoted(value: &str) -> String {
+    if value.contains([' ', '\'']) { format!("'{}'", value.replace('\'', "''")) } else { value.to_owned() }
+}
+
 const HTTPS: &str = "https://";
 const HTTP: &str = "http://";
 
@@ -239,6 +280,7 @@ fn is_this_machine(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::ISSUER_KEYS;
     use super::*;
     use crate::config::Snapshot;
 
@@ -286,6 +328,42 @@ mod tests {
         assert_eq!(read(most), Ok(most));
         let told = read(most + 1).unwrap_err();
         assert!(told.starts_with(&format!("issuer \"i{most}\" is one too many")), "{told}");
+    }
+
+    #[test]
+    fn an_entry_is_shown_with_every_key_that_is_not_at_its_default() {
+        let texts = [
+            "https://idp.example.org/a'b",
+            "a,b",
+            "client_id",
+            "keys.json",
+            "https://idp.example.org/keys?key=0123",
+            "ca.pem",
+            "RS512",
+            "1",
+            "2",
+            "typ=Bearer",
+            "username",
+            "email,team",
+            "staff",
+            "openid groups",
+            "7200",
+            "60.5",
+        ];
+        let mut entry = IssuerEntry::default();
+        assert_eq!(entry.shown(), "");
+        for (key, text) in ISSUER_KEYS.iter().zip(texts) {
+            key.set(&mut entry, text).unwrap();
+        }
+        let names: Vec<_> = ISSUER_KEYS.iter().map(|key| key.name).collect();
+        assert_eq!(entry.values().map(|(name, _)| name).to_vec(), names);
+        assert_eq!(
+            entry.shown(),
+            "issuer='https://idp.example.org/a''b' audience=a,b audience_claim=client_id jwks_file=keys.json \
+             jwks_url=https://idp.example.org/keys?(hidden) jwks_ca_file=ca.pem algorithms=RS512 \
+             clock_skew=1 max_token_age=2 required_claims=typ=Bearer principal_claim=username \
+             audit_claims=email,team map=staff scope='openid groups' keys_max_age=7200 refresh=60.5"
+        );
     }
 
     #[test]

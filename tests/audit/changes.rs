@@ -75,8 +75,9 @@ fn a_reload_tells_which_issuers_peers_and_files_are_others() {
     replace(&pooler, "hba", &format!("{hba}# reviewed\n"));
     pooler.signal("HUP");
     let told = wait_for(&pooler, "config", 1).remove(0);
-    for name in ["issuers.staff", "peers.7"] {
-        let change = format!("{{\"name\":\"{name}\",\"before\":null,\"after\":\"(hidden)\"}}");
+    let issuer = "issuer=https://login.example.org audience=postgres";
+    for (name, after) in [("issuers.staff", issuer), ("peers.7", "(hidden)")] {
+        let change = format!("{{\"name\":\"{name}\",\"before\":null,\"after\":\"{after}\"}}");
         assert!(told.contains(&change), "{told}");
     }
     let after = sha256(&pooler, "hba");
