@@ -2,6 +2,7 @@
 //!
 //! Values only; the writer makes lines of them. Never holds a secret: whoever makes one leaves it out.
 
+use super::digest::TextDigest;
 use super::record::{LoginCredential, Logout, ServerFacts, Who};
 use crate::base::{Address, Micros};
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub enum Event {
         added: usize,
         /// Those that are there no more.
         removed: usize,
+        /// What stands in the file that says so now; `None`: none is named.
+        digest: Option<TextDigest>,
     },
     /// Somebody has told the console something.
     Console {

@@ -245,8 +245,9 @@ impl Context {
             }
             Event::Credentials(fetched) => credentials(line, fetched),
             Event::Secret(told) => secret(line, told),
-            Event::DenyList { lines, added, removed } => {
+            Event::DenyList { lines, added, removed, digest } => {
                 line.bare("lines", lines).bare("added", added).bare("removed", removed);
+                line.text_or_null("digest", digest.map(|digest| format!("sha256:{digest}")).as_deref());
             }
             Event::Console { who, command, error } => {
                 self.who(line, who);

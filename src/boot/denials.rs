@@ -3,7 +3,7 @@
 //! A file that cannot be read, or is malformed, refuses a start and a reload, as any other; where it becomes
 //! so between them, whoever was denied stays denied, and the log is told once.
 
-use crate::audit::Event;
+use crate::audit::{Event, TextDigest};
 use crate::auth::Method;
 use crate::base::limits;
 use crate::config::{FileStamp, Settings, Snapshot, read_file};
@@ -13,22 +13,33 @@ use crate::tasks;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Who is denied, and which file says so.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Denied {
+    /// Who.
+    pub list: DenyList,
+    /// What stands in the file; `None`: none is named.
+    pub digest: Option<TextDigest>,
+}
+
 /// Who is denied by the file that `settings` name.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(super) fn read(settings: &Settings) -> Result<DenyList, Vec<String>> {
+pub(super) fn read(settings: &Settings) -> Result<Denied, Vec<String>> {
     read_named(&settings.deny_principals)
 }
 
-fn read_named(name: &str) -> Result<DenyList, Vec<String>> {
+fn read_named(name: &str) -> Result<Denied, Vec<String>> {
     if name.is_empty() {
-        return Ok(DenyList::default());
+        return Ok(Denied::default());
     }
     let text = read_file(name, limits::DENY_BYTES_MAX);
     let text = text.map_err(|error| format!("could not open deny_principals file {name}: {error}"));
     let text = text.map_err(|error| vec![error])?;
-    DenyList::parse(&text, name).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    let list = DenyList::parse(&text, name);
+    let list = list.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    Ok(Denied { list, digest: Some(TextDigest::of(&text)) })
 }
 
 /// What an operator should know of that list: lines that concern nobody.
@@ -84,7 +95,7 @@ pub(super) async fn watch(plane: Arc<Plane>) {
         last = Some(look);
         match read {
             None => {}
-            Some(Ok(list)) => put_in_force(&plane, list).await,
+            Some(Ok(denied)) => put_in_force(&plane, denied).await,
             Some(Err(errors)) => {
                 errors.iter().for_each(|error| tracing::error!("{error}"));
                 tracing::error!("deny_principals could not be read, who was denied stays so");
@@ -93,26 +104,28 @@ pub(super) async fn watch(plane: Arc<Plane>) {
     }
 }
 
-/// Denies those of `list` from now on, and has the audit log hear of it if they are others.
-pub(super) fn adopt(plane: &Plane, list: DenyList) {
+/// Denies those of `denied` from now on, and has the audit log hear of it if they are others.
+pub(super) fn adopt(plane: &Plane, denied: Denied) {
+    let Denied { list, digest } = denied;
     let before = plane.deny_list();
     if !before.is_same(&list) {
         let (added, removed) = before.changes_to(&list);
-        plane.audit.post(|| Event::DenyList { lines: list.count(), added, removed });
+        plane.audit.post(|| Event::DenyList { lines: list.count(), added, removed, digest });
     }
     plane.set_deny_list(list);
 }
 
-/// Denies those of `list`, if it is another one than that in force.
-async fn put_in_force(plane: &Arc<Plane>, list: DenyList) {
-    if plane.deny_list().is_same(&list) {
+/// Denies those of `denied`, if its list is another one than that in force.
+async fn put_in_force(plane: &Arc<Plane>, denied: Denied) {
+    let list = &denied.list;
+    if plane.deny_list().is_same(list) {
         return;
     }
     let lines = list.count();
     for whose in list.of_nobody(|whose| is_known(&plane.policy.load().snapshot, whose)) {
         tracing::warn!("deny_principals: {whose} is no issuer and no method, its lines concern nobody");
     }
-    adopt(plane, list);
+    adopt(plane, denied);
     let ended = plane.judge_sessions().await;
     tracing::info!("deny_principals has changed: {lines} lines, {ended} sessions end");
 }

@@ -11,7 +11,6 @@ use crate::config::{
     AuthType, ConfigError, ConfigErrors, EntryProblem, Problem, Refused, Settings, Snapshot, read_file,
 };
 use crate::control::{ClientTls, Policy};
-use crate::identity::DenyList;
 use crate::servers::iam::entry;
 use crate::servers::secrets;
 use crate::tls::files::TlsError;
@@ -30,7 +29,7 @@ pub(super) struct Loaded {
     /// What is doubtful in the hba and ident files, and of no use in those of authorities.
     doubts: Vec<String>,
     /// Who is denied; `None`: the same as before.
-    pub denials: Option<DenyList>,
+    pub denials: Option<denials::Denied>,
 }
 
 impl Loaded {
@@ -141,6 +140,7 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     doubts.extend(left_out(client_tls.as_ref(), &server_tls, &ldap.tls.left_out));
     doubts.extend(denials::doubts(&denials, &snapshot));
     doubts.extend(idle_settings::warnings(&snapshot, &hba, None));
+    doubts.extend(denials::doubts(&denials.list, &snapshot));
     let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls, files };
     Ok(Loaded { policy, problems, doubts, denials: Some(denials) })
 }
@@ -199,6 +199,7 @@ pub(super) fn with_setting(
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
     doubts.extend(denials.iter().flat_map(|list| denials::doubts(list, &snapshot)));
     doubts.extend(idle_settings::warnings(&snapshot, &hba, Some(key)));
+    doubts.extend(denials.iter().flat_map(|denied| denials::doubts(&denied.list, &snapshot)));
     let snapshot = Arc::new(snapshot);
     let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls, files };
     Ok((Loaded { policy, problems, doubts, denials }, why))

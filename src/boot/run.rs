@@ -14,7 +14,6 @@ use crate::config::Settings;
 use crate::console::{self, Console};
 use crate::control::{LauncherReceiver, Plane, Policy, WorkerSet};
 use crate::core::{Note, StatementRegistry};
-use crate::identity::DenyList;
 use crate::io::{Clock, listener};
 use crate::observe;
 use crate::observe::log::{self, Log};
@@ -131,7 +130,7 @@ fn pidfile(settings: &Settings) -> Option<&Path> {
 /// Everything that has threads.
 fn serve(
     policy: Policy,
-    denied: DenyList,
+    denied: denials::Denied,
     settings: &Settings,
     inherited: Vec<OwnedFd>,
     stderr: Stderr,
@@ -151,7 +150,7 @@ fn serve(
     let (plane, launcher) = Plane::new(Arc::new(policy), WorkerSet { log: log.progress(), ..workers.set() });
     workers.connect(&plane);
     audit::begin(&plane, settings)?;
-    plane.set_deny_list(denied);
+    plane.set_deny_list(denied.list);
     let (clients, console_logins) = Clients::new(Arc::clone(&plane));
     let servers = Servers::new(Arc::clone(&plane));
     let status = Status::new(Arc::clone(&clients), Arc::clone(&servers));

@@ -91,12 +91,13 @@ fn a_reload_tells_which_issuers_peers_and_files_are_others() {
 }
 
 #[test]
-fn another_list_of_who_is_denied_is_told_by_its_numbers() {
+fn another_list_of_who_is_denied_is_told_by_its_numbers_and_its_files_digest() {
     let pooler = audited().set("deny_principals", "denied").file("denied", "alice\nbob\n").start();
     replace(&pooler, "denied", "bob\ncarol\n/dev-.*\n");
     let told = wait_for(&pooler, "deny_list", 1).remove(0);
     let numbers = ["lines", "added", "removed"].map(|name| field(&told, name));
     assert_eq!(numbers, ["3", "2", "1"], "{told}");
+    assert_eq!(field(&told, "digest"), sha256(&pooler, "denied"), "{told}");
     replace(&pooler, "denied", "bob\n");
     pooler.ask("reload");
     let told = wait_for(&pooler, "deny_list", 2);
@@ -105,8 +106,15 @@ fn another_list_of_who_is_denied_is_told_by_its_numbers() {
         (2, "2"),
         "told once, whoever read it first: {told:?}"
     );
+    pooler.ask("set deny_principals = ''");
+    let told = wait_for(&pooler, "deny_list", 3).remove(2);
+    assert_eq!(["lines", "removed", "digest"].map(|name| field(&told, name)), ["0", "1", "null"], "{told}");
     hold_to_schema(&file(&pooler));
 }
+
+/// Lines of another process. Eve was refused for something else, then denied, was let in again, and is denied
+/// again; a limit refuses her once more. Zoe never came in. Somebody has forged a token.
+const EARLIER: &str = include_str!("../data/audit-refusals.jsonl");
 
 #[test]
 fn the_queries_for_auditors_find_what_they_ask_for() {
@@ -135,9 +143,12 @@ fn the_queries_for_auditors_find_what_they_ask_for() {
     let postgres = postgres();
     postgres.psql("postgres", "create database evidence");
     load_audit(postgres, "evidence", &file(&pooler));
+    for line in EARLIER.lines() {
+        postgres.psql("evidence", &format!("insert into audit values ($${line}$$)"));
+    }
     let block = example("evidence");
     let queries: Vec<_> = block.split(";\n").map(str::trim).filter(|query| !query.is_empty()).collect();
-    assert_eq!(queries.len(), 10);
+    assert_eq!(queries.len(), 12);
     let answers: Vec<_> = queries.iter().map(|query| postgres.psql("evidence", query)).collect();
     for (query, answer) in queries.iter().zip(&answers) {
         assert!(!answer.trim().is_empty(), "it finds nothing: {query}");
@@ -152,5 +163,13 @@ fn the_queries_for_auditors_find_what_they_ask_for() {
     let locked = of("A.5.18").lines().find(|row| row.starts_with("app|")).expect("its principal");
     let times: Vec<_> = locked.split('|').skip(1).collect();
     assert!(times.len() == 3 && times.is_sorted() && !times[0].is_empty(), "in, ended, refused: {locked}");
-    assert!(of("A.8.32").contains("pool_mode") && of("A.8.32").contains("1 added, 0 removed"));
+    let locked: Vec<_> = of("A.5.18").lines().filter(|row| !row.starts_with("app|")).collect();
+    let eve = "eve|2026-02-01T00:00:00.000000Z||2026-03-01T00:00:00.000000Z";
+    assert_eq!(locked, [eve, "zoe|||2026-04-01T00:00:00.000000Z"]);
+    let forged = "|idp|192.0.2.7|the token's signature is not that of key a";
+    assert!(of("forged").contains(forged), "{}", of("forged"));
+    let changed = of("A.8.32");
+    let digest = sha256(&pooler, "denied");
+    assert!(changed.contains("pool_mode") && changed.contains(&format!("1 added, 0 removed, {digest}")));
+    assert_eq!(of("A.8.11").trim(), "2|1");
 }
