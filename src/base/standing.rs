@@ -21,7 +21,7 @@ pub enum DenyReason {
     IssuerGone,
     /// Its issuer's entry does not accept such tokens any more.
     TokenNotAccepted,
-    /// Its user is gone from `auth_file`.
+    /// Its user is gone from `auth_file`, or from secrets that clients prove themselves by.
     UserGone,
 }
 

@@ -224,7 +224,7 @@ impl Fault {
             Self::OtherMethod => "session ended: its rule asks for another authentication method now",
             Self::IssuerGone => "session ended: the issuer of its token is no longer accepted",
             Self::TokenNotAccepted => "session ended: its token is no longer accepted by its issuer's entry",
-            Self::UserGone => "session ended: its user is gone from auth_file",
+            Self::UserGone => "session ended: its user is gone",
             Self::MalformedPacket { name } => return format!("broken {name} packet").into(),
             Self::ServerClosed { reason } => reason,
         })

@@ -167,7 +167,7 @@ fn a_reload_judges_sessions_where_it_is_told_to() {
         pooler.overwrite("userlist.txt", "\"app\" \"\"\n\"admin\" \"admin-secret\"\n");
         assert_eq!(pooler.ask("reload").commands, ["RELOAD"]);
         if ends {
-            assert_eq!(other.last_words(), "FATAL 28000: session ended: its user is gone from auth_file");
+            assert_eq!(other.last_words(), "FATAL 28000: session ended: its user is gone");
         } else {
             assert_eq!(other.simple("select 4").value(), "4");
         }

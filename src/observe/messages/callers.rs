@@ -4,6 +4,10 @@ use super::{Message, NONE, Section, log, section, text, warning};
 
 const CORRECT: &str = "Correct the setting.";
 const CLIENT: &str = "Look at how the client signs: docs/identity.md, \"AWS callers\".";
+const RDS_CLIENT: &str =
+    "Look at how the client makes its token: docs/identity.md, \"RDS tokens of clients\".";
+const SIGNER: &str =
+    "Look at how the client signs: docs/identity.md, \"AWS callers\", or \"RDS tokens of clients\".";
 
 /// What the page has of them.
 pub(super) fn sections() -> Vec<Section> {
@@ -187,33 +191,33 @@ const CALLER_REFUSALS: &[Message] = &[
 
 /// What is wrong with a presigned request.
 const PRESIGNED: &[Message] = &[
-    text("it is too long", "16 KB are the most of a caller's, 65,530 bytes of a token of RDS.", CLIENT),
-    text("it is no presigned request", "A password, for instance, or base64 with padding.", CLIENT),
-    text("its scheme is not the endpoint's", "`https://`, or none.", CLIENT),
-    text("it is for another host", "The host is compared letter by letter.", CLIENT),
-    text("its path is not /", "Nothing stands between host and `?` but a slash.", CLIENT),
+    text("it is too long", "16 KB are the most of a caller's, 65,530 bytes of a token of RDS.", SIGNER),
+    text("it is no presigned request", "A password, for instance, or base64 with padding.", SIGNER),
+    text("its scheme is not the endpoint's", "`https://`, or none.", SIGNER),
+    text("it is for another host", "The host is compared letter by letter.", SIGNER),
+    text("its path is not /", "Nothing stands between host and `?` but a slash.", SIGNER),
     text(
         "it has a parameter that is not allowed",
         "Those of Signature Version 4 and of the action are.",
-        CLIENT,
+        SIGNER,
     ),
-    text("it has {name} twice", "Whatever the case of its letters.", CLIENT),
-    text("it has no {name}", "A parameter is missing.", CLIENT),
+    text("it has {name} twice", "Whatever the case of its letters.", SIGNER),
+    text("it has no {name}", "A parameter is missing.", SIGNER),
     text(
         "its percent encoding is not the one of Signature Version 4",
         "Capitals, and only for what must be encoded.",
-        CLIENT,
+        SIGNER,
     ),
     text(
         "its {name} is not the one that is asked for",
         "Another action, algorithm or list of headers.",
-        CLIENT,
+        SIGNER,
     ),
-    text("its {name} is malformed", "A date, a scope or a signature.", CLIENT),
-    text("it is for another user", "`DBUser` is not the role of the login.", CLIENT),
-    text("it is signed for another region", "The region of the endpoint is wanted.", CLIENT),
-    text("it is signed for another service", "`sts`, or `rds-db`.", CLIENT),
-    text("X-Amz-Expires is not 1 to 900 seconds", "No token lives longer than 15 minutes.", CLIENT),
+    text("its {name} is malformed", "A date, a scope or a signature.", SIGNER),
+    text("it is for another user", "`DBUser` is not the role of the login.", RDS_CLIENT),
+    text("it is signed for another region", "The region of the endpoint is wanted.", SIGNER),
+    text("it is signed for another service", "`sts`, or `rds-db`.", SIGNER),
+    text("X-Amz-Expires is not 1 to 900 seconds", "No token lives longer than 15 minutes.", SIGNER),
     text("it has expired", "Its time is over.", "Have the client sign for each connection."),
     text(
         "it was signed in the future: a clock is wrong",

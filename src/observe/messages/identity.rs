@@ -2,7 +2,7 @@
 
 use super::{Message, NONE, text};
 
-const FORGED: &str = "Who has sent it is behind `login failed`; if it comes again, somebody tries.";
+const FORGED: &str = "Who has sent it stands in front of the line; if it comes again, somebody tries.";
 const OF_ISSUER: &str = "Compare the claim with the issuer's entry.";
 const CORRECT: &str = "Correct the line.";
 const CLIENT: &str = "Look at the driver, or at what sends in its place.";
