@@ -70,7 +70,7 @@ fn names() -> (Vec<&'static str>, Vec<&'static str>) {
 }
 
 #[test]
-fn ours_stand_behind_in_the_order_in_which_they_came() {
+fn settings_that_pgbouncer_has_not_stand_behind_its_own_in_order_of_their_addition() {
     assert_eq!(
         names().1,
         [

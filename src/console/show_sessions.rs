@@ -48,7 +48,7 @@ mod tests {
         let proof = Proof { method, principal: principal.map(Arc::new) };
         SessionView {
             identity: Arc::new(ClientIdentity { proof, ..ClientIdentity::for_tests(id) }),
-            name: "5f3a-2a".into(),
+            name: "5f3a9c01.2a".into(),
             state: "idle",
             ending: (id == 7).then_some("denied"),
             application_name: "psql".into(),
@@ -76,11 +76,11 @@ mod tests {
         assert_eq!(
             read,
             [
-                format!("8|5f3a-2a|app|md5||app|db|unix|0|{since}|NULL|idle||psql"),
+                format!("8|5f3a9c01.2a|app|md5||app|db|unix|0|{since}|NULL|idle||psql"),
                 format!(
-                    "7|5f3a-2a|zoe|jwt|idp|app|db|unix|0|{since}|2026-11-22 04:13:50 UTC|idle|denied|psql"
+                    "7|5f3a9c01.2a|zoe|jwt|idp|app|db|unix|0|{since}|2026-11-22 04:13:50 UTC|idle|denied|psql"
                 ),
-                format!("9|5f3a-2a|zoe|jwt|idp|app|db|unix|0|{since}|NULL|idle||psql"),
+                format!("9|5f3a9c01.2a|zoe|jwt|idp|app|db|unix|0|{since}|NULL|idle||psql"),
             ]
         );
     }

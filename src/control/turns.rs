@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_gone_waits_no_more() {
+    async fn a_client_that_leaves_while_it_waits_gives_up_its_place() {
         let turns = Arc::new(Turns::new("x", 1, 1));
         let held = turns.take(&client(1), Micros(1)).await;
         let waiting: Vec<_> = (0..3)

@@ -102,7 +102,7 @@ fn values_nest_so_deep_and_no_deeper() {
 }
 
 #[test]
-fn values_are_so_many_and_no_more() {
+fn a_token_of_1024_values_is_read_and_one_more_refuses_it() {
     let with = |more: usize| {
         let list = vec!["1"; more].join(",");
         format!("{},\"a\":[{list}]}}", claims().to_string().trim_end_matches('}'))

@@ -60,7 +60,7 @@ fn the_context_goes_back_with_all_else() {
 }
 
 #[test]
-fn what_is_about_something_else_is_nobodys() {
+fn statements_that_set_or_reset_no_context_are_left_alone() {
     for sql in [
         "",
         "set",
