@@ -31,7 +31,7 @@ pub const AUDIT_POLL_MS: u64 = 50;
 /// Milliseconds after which a transaction that is still open is told of by a `link` record.
 pub const AUDIT_LINK_MS: u64 = 1_000;
 
-/// Databases that have lines of their own for CloudWatch: each is ten metrics that are paid for.
+/// Databases that have lines of their own for CloudWatch: each is up to twelve metrics that are paid for.
 pub const EMF_DATABASES_MAX: usize = 100;
 
 /// Seconds that the end of the process waits for records to be written: a disk that is stuck must not keep
