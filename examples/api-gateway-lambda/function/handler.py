@@ -12,6 +12,10 @@ from urllib.parse import quote
 
 import psycopg
 
+# What pgweir says to a client whose token gives no role, or that deny_principals names. psycopg tells no SQLSTATE of
+# a login that was refused.
+REFUSED = ("JWT authentication failed", "principal is denied")
+
 _role_token = {"text": "", "expires_at": 0.0}
 
 
@@ -56,6 +60,15 @@ def _connect(event, context):
     )
 
 
+def _log(error):
+    # The text of a refused login names no secret; the reason stands in pgweir's log and audit log.
+    print(json.dumps({"level": "ERROR", "message": str(error)}))
+
+
+def _answer(status, body):
+    return {"statusCode": status, "headers": {"content-type": "application/json"}, "body": json.dumps(body)}
+
+
 def handler(event, context):
     """Answers `GET /orders` with the newest orders."""
     try:
@@ -64,12 +77,15 @@ def handler(event, context):
                 "select id, item, quantity from orders order by id desc limit 10"
             ).fetchall()
     except PermissionError as error:
-        return {"statusCode": 401, "body": json.dumps({"error": str(error)})}
+        return _answer(401, {"error": str(error)})
+    except psycopg.errors.QueryCanceled as error:
+        # pgweir has cancelled it: query_timeout of the role's line in the claims map. An OperationalError, too.
+        _log(error)
+        return _answer(504, {"error": "the query has taken too long"})
     except psycopg.OperationalError as error:
-        # The text of a refused login names no secret; the reason stands in pgweir's log and audit log.
-        print(json.dumps({"level": "ERROR", "message": str(error)}))
-        if "JWT authentication failed" in str(error):
-            return {"statusCode": 403, "body": json.dumps({"error": "not allowed"})}
-        return {"statusCode": 503, "body": json.dumps({"error": "database unavailable"})}
+        _log(error)
+        if any(text in str(error) for text in REFUSED):
+            return _answer(403, {"error": "not allowed"})
+        return _answer(503, {"error": "database unavailable"})
     orders = [{"id": key, "item": item, "quantity": quantity} for key, item, quantity in rows]
-    return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(orders)}
+    return _answer(200, orders)

@@ -38,7 +38,9 @@ openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext su
     -keyout "$work/server.key" -out "$work/server.crt" 2>/dev/null
 pg_port=$(free_port 5435)
 port=$(free_port 6435)
-cp $here/claims.map "$work/"
+echo mallory@example.org >"$work/denied"
+# Nobody wants to wait for 25 seconds here.
+sed -e 's|query_timeout=25|query_timeout=2|' $here/claims.map >"$work/claims.map"
 sed -e "s|@WORK@|$work|" -e "s|@PG_PORT@|$pg_port|" -e "s|@PORT@|$port|" $here/pgweir.ini >"$work/pgweir.ini"
 [ -z "$account" ] || chown -R "$account:" "$work"
 
@@ -75,12 +77,14 @@ start "$work/pgweir.log" "$work/pgweir" "$work/pgweir.ini"
 until_true "$work/pgweir.log" grep -q "process up" "$work/pgweir.log"
 
 export PGHOST=localhost PGPORT="$port" PGDATABASE=orders PGUSER=orders_api PGSSLROOTCERT="$work/server.crt"
-"$python" $here/gateway.py >"$work/gateway.port" 2>"$work/gateway.log" &
+"$python" $here/gateway.py >"$work/gateway.out" 2>"$work/gateway.log" &
 gateway=$!
 pids="$gateway $pids"
-until_true "$work/gateway.log" test -s "$work/gateway.port"
+# Its first line is the port; what the function logs follows.
+until_true "$work/gateway.log" test -s "$work/gateway.out"
+api=http://127.0.0.1:$(head -n 1 "$work/gateway.out")/orders
 call() { # call TOKEN: the API's answer
-    "$python" - "http://127.0.0.1:$(cat "$work/gateway.port")/orders" "$1" <<'PY'
+    "$python" - "$api" "$1" <<'PY'
 import sys, urllib.error, urllib.request
 
 trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -98,6 +102,19 @@ echo "ada@example.org, whose token has the scope orders/read:"
 call "$(token '{"sub": "ada@example.org", "email": "ada@example.org", "scope": "openid orders/read"}')"
 echo "eve@example.org, whose token has not:"
 call "$(token '{"sub": "eve@example.org", "email": "eve@example.org", "scope": "openid"}')"
+
+echo "mallory@example.org, whose token has the scope, but who is on the list of those who are denied:"
+call "$(token '{"sub": "mallory@example.org", "email": "mallory@example.org", "scope": "openid orders/read"}')"
+echo "ada@example.org, while somebody has locked the table (query_timeout):"
+psql -X -q -h 127.0.0.1 -p "$pg_port" -U postgres -d postgres \
+    -c "begin; lock table orders; select pg_sleep(3600)" >"$work/lock.log" 2>&1 &
+pids="$! $pids"
+is_locked() {
+    psql -X -q -At -h 127.0.0.1 -p "$pg_port" -U postgres -d postgres -c "select 'locked' from pg_locks
+        where relation = 'orders'::regclass and mode = 'AccessExclusiveLock' and granted" | grep -q locked
+}
+until_true "$work/lock.log" is_locked
+call "$(token '{"sub": "ada@example.org", "email": "ada@example.org", "scope": "openid orders/read"}')"
 
 echo
 echo "pgweir's audit log (who, as which role, on which server connection, for which request):"
