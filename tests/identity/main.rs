@@ -1,5 +1,6 @@
 //! Clients that prove who they are by tokens (`auth_type=jwt`): an issuer of the test's own, tokens of an
-//! independent library, drivers as they are, and whatever an issuer or a client may do wrong.
+//! independent library, drivers as they are, and whatever an issuer or a client may do wrong. What
+//! documentation and examples show of them.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -14,6 +15,7 @@ mod keys;
 mod logins;
 mod narrowing;
 mod refusals;
+mod samples;
 
 use common::certs::certs;
 use common::raw::{Raw, frame};
