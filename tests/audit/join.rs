@@ -80,19 +80,57 @@ fn load(postgres: &Postgres, audit: &Path, scratch: &Path) {
     postgres.psql("postgres", &example("views"));
 }
 
-#[test]
-fn every_transaction_of_postgresqls_log_is_of_exactly_one_session() {
-    // every line of its log is of this pooler's clients
-    let postgres = own_postgres("joined");
+/// A PostgreSQL whose log is as docs/audit.md wants it.
+fn with_a_log(name: &str) -> Postgres {
+    let postgres = own_postgres(name);
     for setting in ["log_line_prefix = '%m|%p|%a|'", "log_timezone = 'UTC'", "log_min_duration_statement = 0"]
     {
         postgres.psql("postgres", &format!("alter system set {setting}"));
     }
     postgres.psql("postgres", "select pg_reload_conf()");
+    postgres
+}
+
+#[test]
+fn a_name_that_a_client_gives_itself_in_its_transaction_takes_no_line_from_who_has_sent_it() {
+    let postgres = with_a_log("claimed");
+    let pooler = audited_before(&postgres)
+        .set("default_pool_size", 1)
+        .set("application_name_template", "%s|%p|%a")
+        .start();
+    let log_in = |name| Raw::log_in_with(pooler.port, &[("user", "app"), ("application_name", name)]);
+    let (mut ada, mut mallory) = (log_in("ada"), log_in("mallory"));
+    let name_of_ada = ada.simple("show application_name").value();
+    assert!(name_of_ada.ends_with("|app|ada"), "her session stands in front: {name_of_ada}");
+    ada.simple("select 'by ada'");
+    mallory.simple("begin");
+    mallory.simple(&format!("set application_name = '{name_of_ada}'"));
+    // As far behind her transaction as clocks may differ, but within what is allowed for slow machines.
+    mallory.simple("select pg_sleep(0.1)");
+    mallory.simple("select 'by mallory'");
+    mallory.simple("commit");
+    drop((ada, mallory));
+    wait_until("both have left", || of(&text(&pooler), "logout").len() == 2);
+
+    load(&postgres, &file(&pooler), pooler.directory());
+    let claimed = "select application_name from pg_log where statement like '%by mallory%'";
+    assert_eq!(postgres.psql("postgres", claimed), name_of_ada, "what PostgreSQL was made to believe");
+    let told = "select s.application_name, j.statement from joined as j \
+        join sessions as s using (session) where j.statement ~ 'select ''by' order by j.number";
+    let expected = "ada|select 'by ada'\nmallory|select 'by mallory'";
+    assert_eq!(postgres.psql("postgres", told), expected);
+    let is_sure = "select is_sure from joined where statement like '%by mallory%'";
+    assert_eq!(postgres.psql("postgres", is_sure), "t", "by the time, not by a name");
+}
+
+#[test]
+fn every_transaction_of_postgresqls_log_is_of_exactly_one_session() {
+    // every line of its log is of this pooler's clients
+    let postgres = with_a_log("joined");
     let mut setup = audited_before(&postgres).set("default_pool_size", 3);
     for tenant in 0..TENANTS {
         let mode = if tenant % 2 == 0 { "transaction" } else { "session pool_size=10" };
-        let shown = if tenant % 3 == 0 { " application_name_template='%a on %s'" } else { "" };
+        let shown = if tenant % 3 == 0 { " application_name_template=%s|%p|%a" } else { "" };
         setup = setup.database(&format!("tenant{tenant}"), &format!("dbname=app pool_mode={mode}{shown}"));
     }
     let pooler = setup.start();

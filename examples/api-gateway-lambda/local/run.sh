@@ -121,5 +121,5 @@ echo "pgweir's audit log (who, as which role, on which server connection, for wh
 until_true "$work/pgweir.log" grep -q '"event":"logout"' "$work/audit.log"
 grep -E '"event":"(login|transaction|login_refused)"' "$work/audit.log"
 echo
-echo "PostgreSQL's log (application_name: function|principal|session):"
+echo "PostgreSQL's log (application_name: session|principal|function):"
 grep -E 'LOG: +statement: select id' "$work/postgres.log" || grep -E 'execute .*select id' "$work/postgres.log"
