@@ -151,7 +151,7 @@ mod tests {
             let mut text = b"alice\n".to_vec();
             text.resize(usize::try_from(bytes).unwrap(), b'#');
             std::fs::write(&file, text).unwrap();
-            read_named(name).map(|list| list.count())
+            read_named(name).map(|denied| denied.list.count())
         };
         assert_eq!(lines(limits::DENY_BYTES_MAX), Ok(1));
         let told = lines(limits::DENY_BYTES_MAX + 1).unwrap_err();

@@ -138,7 +138,6 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     let (snapshot, users, hba) = (Arc::new(snapshot), Arc::new(users), Arc::new(hba));
     let mut doubts = texts(&doubts);
     doubts.extend(left_out(client_tls.as_ref(), &server_tls, &ldap.tls.left_out));
-    doubts.extend(denials::doubts(&denials, &snapshot));
     doubts.extend(idle_settings::warnings(&snapshot, &hba, None));
     doubts.extend(denials::doubts(&denials.list, &snapshot));
     let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls, files };
@@ -197,7 +196,6 @@ pub(super) fn with_setting(
     }
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
-    doubts.extend(denials.iter().flat_map(|list| denials::doubts(list, &snapshot)));
     doubts.extend(idle_settings::warnings(&snapshot, &hba, Some(key)));
     doubts.extend(denials.iter().flat_map(|denied| denials::doubts(&denied.list, &snapshot)));
     let snapshot = Arc::new(snapshot);
