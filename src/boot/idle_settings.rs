@@ -102,10 +102,7 @@ mod tests {
             assert_eq!(told(&set, Some(name)), [&*expected], "a SET of it is told");
             assert_eq!(told(&set, Some("pool_mode")), [""; 0], "another SET is not");
             let is_told = |more: &&str| told(&format!("{more}{set}"), None).contains(&expected);
-            assert!(
-                !whole.iter().all(|more| is_told(more)),
-                "{name}: there is a file in which it has effect"
-            );
+            assert!(!whole.iter().all(is_told), "{name}: there is a file in which it has effect");
         }
         assert_eq!(told_of("[pgbouncer]\naudit_redact = 1\nemf_interval = 0\n", "", None), [""; 0]);
     }
