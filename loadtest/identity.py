@@ -27,6 +27,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 
@@ -37,6 +38,9 @@ import run  # noqa: E402
 from machine import Account, raise_descriptor_limit  # noqa: E402
 
 OFF = "off"
+
+# of a line on the page
+COLUMNS = 110
 
 # name -> settings of an audit log
 AUDITS = {
@@ -234,9 +238,10 @@ def audit_table(outcome):
     if not of:
         return []
     base = {one["round"]: one for one in of if one["variant"] == OFF}
-    out = [f"CPU of a transaction (pgbench, {outcome['protocol']} protocol, {outcome['clients']} clients, plain),"
-           f" median of {outcome['rounds']} interleaved rounds of {outcome['seconds']} s (lowest–highest); all"
-           " threads of the pooler, the writer of the audit log too:", "",
+    said = (f"CPU of a transaction (pgbench, {outcome['protocol']} protocol, {outcome['clients']} clients, plain),"
+            f" median of {outcome['rounds']} interleaved rounds of {outcome['seconds']} s (lowest–highest); all"
+            " threads of the pooler, the writer of the audit log too:")  # fmt: skip
+    out = [textwrap.fill(said, COLUMNS), "",
            "| audit log | CPU | by off | transactions/s by off | records |", "|---|---:|---:|---:|---:|"]  # fmt: skip
     for name in AUDITS:
         own = [one for one in of if one["variant"] == name]
@@ -268,11 +273,12 @@ def storm_table(outcome):
         return []
     fetches = next(one["fetches"] for one in outcome["runs"] if one["part"] == "fetches")
     count = sum(one["logins"] for one in of)
-    return ["", f"{outcome['storm_clients']} clients that log in endlessly by tokens over TLS: p99 of"
+    said = (f"{outcome['storm_clients']} clients that log in endlessly by tokens over TLS: p99 of"
             f" {outcome['established']} established clients by their p99 in quiet"
             f" {report.show([one['p99'] for one in of])}; {count:,} logins,"
             f" {statistics.median(one['rate'] for one in of):.0f} a second; the issuer's keys were fetched"
-            f" {'once' if fetches == 1 else f'{fetches} times'}."]  # fmt: skip
+            f" {'once' if fetches == 1 else f'{fetches} times'}.")  # fmt: skip
+    return ["", textwrap.fill(said, COLUMNS)]
 
 
 def table(outcome):
