@@ -8,7 +8,7 @@
 use super::event::Event;
 use super::line::{Context, Statements};
 use super::output::Output;
-use super::ring::{Drain, Overflow, Size, Tap, Wake, ring};
+use super::ring::{Clock, Drain, Overflow, Size, Tap, Wake, ring};
 use super::shared::{Mail, Order, Shared};
 use super::writer::Writer;
 use crate::base::{Micros, StartId, WorkerId, limits};
@@ -96,9 +96,14 @@ impl Audit {
             let shared = Arc::clone(&self.shared);
             Arc::new(move || shared.wake())
         };
+        let clock: Clock = {
+            let shared = Arc::clone(&self.shared);
+            Arc::new(move || shared.now())
+        };
         let make = |number: usize| {
             let worker = WorkerId(u16::try_from(number).unwrap_or(u16::MAX));
-            ring(worker, size, overflow, statements != Statements::None, Arc::clone(&wake))
+            let tools = (Arc::clone(&wake), Arc::clone(&clock));
+            ring(worker, size, overflow, statements != Statements::None, tools)
         };
         let (taps, drains): (Vec<_>, Vec<_>) =
             (0..workers).filter(|_| is_on && makes_rings).map(make).unzip();

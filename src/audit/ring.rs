@@ -9,7 +9,7 @@
 
 use super::record::Record;
 use crate::base::sync::{AtomicBool, AtomicU64, Ordering};
-use crate::base::{WorkerId, limits};
+use crate::base::{Micros, WorkerId, limits};
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use std::collections::VecDeque;
 use std::fmt;
@@ -80,6 +80,9 @@ impl Size {
 /// Wakes the writer.
 pub(super) type Wake = Arc<dyn Fn() + Send + Sync>;
 
+/// Tells the time, as workers do.
+pub(super) type Clock = Arc<dyn Fn() -> Micros + Send + Sync>;
+
 /// A worker's end.
 pub struct Tap {
     producer: Producer<Record>,
@@ -91,6 +94,7 @@ pub struct Tap {
     kept_bytes: u64,
     shared: Arc<Shared>,
     wake: Wake,
+    clock: Clock,
     size: Size,
     /// Records put in since the writer was last woken, and their bytes on the heap.
     unwoken: usize,
@@ -117,7 +121,7 @@ pub(super) fn ring(
     size: Size,
     overflow: Overflow,
     takes_statements: bool,
-    wake: Wake,
+    (wake, clock): (Wake, Clock),
 ) -> (Tap, Drain) {
     let (producer, consumer) = RingBuffer::new(size.records);
     let shared = Arc::new(Shared::default());
@@ -129,6 +133,7 @@ pub(super) fn ring(
         kept_bytes: 0,
         shared: Arc::clone(&shared),
         wake,
+        clock,
         size,
         unwoken: 0,
         unwoken_bytes: 0,
@@ -137,6 +142,12 @@ pub(super) fn ring(
 }
 
 impl Tap {
+    /// The time. A worker looks at its own clock once for all that has come, and may lose its core behind
+    /// that: what ends then would be told of as if it had ended before.
+    pub fn now(&self) -> Micros {
+        (self.clock)()
+    }
+
     /// Puts a record in.
     pub fn put(&mut self, record: Record) {
         if !self.kept.is_empty() {

@@ -127,7 +127,8 @@ impl Writer {
     }
 
     fn switch_output(&mut self, order: Order) {
-        while self.take_records() && self.write() {}
+        // What has come with the first output is that one's: there was none that it was meant for before.
+        while self.output.is_some() && self.take_records() && self.write() {}
         self.write();
         // What an output that is stuck has taken of a line is written again, whole, to the next.
         self.batch.written = self.batch.unwritten();

@@ -86,8 +86,10 @@ impl Core {
 
     /// A transaction on a linked server is over.
     pub(in crate::core) fn audit_transaction(&mut self, id: ServerId, client: ClientId, outcome: Outcome) {
-        let record = transaction(&self.clients[client], &self.servers[id], self.now, outcome);
-        if let (Some(tap), Some(record)) = (&mut self.audit, record) {
+        let Some(tap) = &mut self.audit else { return };
+        // behind PostgreSQL's last line of it, however late the answer is looked at
+        let end = tap.now().max(self.now);
+        if let Some(record) = transaction(&self.clients[client], &self.servers[id], end, outcome) {
             tap.put(Record::Transaction(record));
         }
     }

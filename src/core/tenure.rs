@@ -4,9 +4,9 @@
 //! Who is to end is found by the janitor's pass (a token's end) or by a [`Judge`], and is marked. A marked
 //! session ends where it is in no transaction: at once, or at the boundary that comes next, and its server is
 //! taken back as at any other. Until then its requests go on one by one, each when the one before is answered
-//! (`relay/draining.rs`), so that none that is sent ahead begins another transaction; one that begins it in the
-//! same message or batch that ends the first, or by `COMMIT AND CHAIN`, has it cut. Nothing here is on the
-//! path of a session that is not marked but the look at its mark.
+//! (`relay/draining.rs`), so that none that is sent ahead begins another transaction; one that begins it in
+//! the same message or batch that ends the first, or by `COMMIT AND CHAIN`, has it cut. Nothing here is on
+//! the path of a session that is not marked but the look at its mark.
 //!
 //! Never cuts a transaction, but for `identity_on_denied=drop_now` or where one that is denied has lasted for
 //! `identity_drain_timeout`, and for a replication client, whose stream has no boundary.

@@ -6,6 +6,7 @@
 //! regular expression for the whole of the name; its classes are ASCII's and it runs in linear time.
 
 use super::pattern;
+use super::text::is_printable;
 use crate::auth::Method;
 use crate::auth::hba::{Token, Tokens, Wrong};
 use crate::base::limits;
@@ -49,6 +50,12 @@ pub enum WrongDenial {
     Words(Wrong),
     #[error("the file begins with a byte order mark: save it as UTF-8 without one")]
     ByteOrderMark,
+    #[error("a carriage return stands within the line: lines end with LF, or CR LF")]
+    CarriageReturn,
+    #[error("files are not included: a name that begins with @ has to be quoted")]
+    Include,
+    #[error("a character that cannot be seen: {shown}")]
+    Unseen { shown: String },
     #[error("a principal is wanted, or whose and a principal")]
     Form,
     #[error("the pattern is empty")]
@@ -167,6 +174,10 @@ struct Reader {
 
 impl Reader {
     fn line(&mut self, line: &[u8]) -> Result<(), WrongDenial> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.contains(&b'\r') {
+            return Err(WrongDenial::CarriageReturn);
+        }
         let mut tokens = Tokens::of(line)?;
         if tokens.is_at_end() {
             return Ok(());
@@ -213,7 +224,17 @@ impl Reader {
     }
 }
 
+/// The name that a word is. What an editor or another file's rules have put there would deny nobody: it is
+/// told of, unless quotes say that it is meant.
 fn name(token: Token) -> Result<String, WrongDenial> {
+    if let Token::Word(word) = &token {
+        if word.starts_with('@') {
+            return Err(WrongDenial::Include);
+        }
+        if word.chars().any(|letter| letter.is_whitespace() || !is_printable(letter)) {
+            return Err(WrongDenial::Unseen { shown: word.escape_default().to_string() });
+        }
+    }
     token.into_name().filter(|name| !name.is_empty()).ok_or(WrongDenial::Form)
 }
 
@@ -234,6 +255,18 @@ mod tests {
     #[test]
     fn a_mark_before_the_first_name_is_no_part_of_it() {
         assert!(wrong("\u{feff}alice\n").contains("line (deny:1): the file begins with a byte order mark"));
+    }
+
+    #[test]
+    fn what_an_editor_or_another_file_may_have_put_there_is_no_name() {
+        assert!(wrong("alice\rbob\r").contains("a carriage return stands within the line"));
+        assert!(list("alice\r\nbob\r\n").denies("alice", "", "md5"));
+        assert!(wrong("@others").contains("files are not included"));
+        assert!(list("\"@others\"").denies("@others", "", "md5"));
+        for hidden in ["alice\u{a0}", "\u{200b}alice", "all ali\u{ad}ce", "x\u{3000}y"] {
+            assert!(wrong(hidden).contains("a character that cannot be seen: "), "{hidden:?}");
+        }
+        assert!(list("\"alice\u{a0}\"\nJosé").denies("José", "", "md5"));
     }
 
     #[test]

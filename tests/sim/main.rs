@@ -7,6 +7,7 @@
 //! asserted stands in ARCHITECTURE.md, "Invariants, as the simulation asserts them".
 
 mod ages;
+mod audited;
 mod backend;
 mod bounds;
 mod cancels;

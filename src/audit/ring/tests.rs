@@ -42,7 +42,8 @@ fn made_of(size: Size, overflow: Overflow) -> (Tap, Drain, Arc<AtomicUsize>) {
     let wake: Wake = Arc::new(move || {
         counted.fetch_add(1, Ordering::Relaxed);
     });
-    let (tap, drain) = ring(WorkerId(0), size, overflow, false, wake);
+    let clock: Clock = Arc::new(|| Micros(0));
+    let (tap, drain) = ring(WorkerId(0), size, overflow, false, (wake, clock));
     (tap, drain, wakes)
 }
 

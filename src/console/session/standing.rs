@@ -22,8 +22,8 @@ impl Session {
         denied.or_else(expired).or_else(|| self.has_lost_its_rights().then_some(Fault::NotAllowed))
     }
 
-    /// Whether a reload has taken it off `admin_users` and `stats_users`; off the first alone, it may look from
-    /// now on. As in PgBouncer that concerns new logins, but where sessions are judged again.
+    /// Whether a reload has taken it off `admin_users` and `stats_users`; off the first alone, it may look
+    /// from now on. As in PgBouncer that concerns new logins, but where sessions are judged again.
     fn has_lost_its_rights(&mut self) -> bool {
         let policy = self.console.status.plane.policy.load();
         let settings = &policy.snapshot.settings;

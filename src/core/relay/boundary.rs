@@ -67,6 +67,13 @@ impl Core {
         }
     }
 
+    /// One of several requests that a client has sent ahead is answered.
+    pub(super) fn answered_ahead(&mut self, client: ClientId) {
+        let client = &mut self.clients[client];
+        client.request.answered_at = self.now;
+        client.tenure.committed(false); // what follows was asked for before the end was known
+    }
+
     /// `server_fast_close`: in session pooling a server that is to be closed does not wait
     /// for its client to leave.
     pub(super) fn close_session_if_due(&mut self, id: ServerId, idle: bool, net: &mut impl Net) {

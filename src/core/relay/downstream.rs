@@ -220,11 +220,7 @@ impl<N: Net> Relay<'_, N, ServerId> {
                 Fate::Forward
             }
             tag::COMMAND_COMPLETE => {
-                let payload = self.walk.payload(header);
-                if has_forgotten_statements(payload) {
-                    self.core.forget_statements(self.id, client);
-                }
-                if self.core.clients[client].tenure.end().is_some() && self.drained(client, payload) {
+                if self.completed(client, header) {
                     return Step::Gone;
                 }
                 self.core.servers[self.id].expected.answered(header.tag)
@@ -323,9 +319,7 @@ impl<N: Net> Relay<'_, N, ServerId> {
             if self.core.servers[self.id].expected.is_settled() {
                 self.core.request_over(self.id, self.net);
             } else if let Some(client) = self.core.servers[self.id].link() {
-                let client = &mut self.core.clients[client];
-                client.request.answered_at = self.core.now;
-                client.tenure.committed(false); // what follows was asked for before the end was known
+                self.core.answered_ahead(client);
             }
         }
         if self.core.servers.contains(self.id) { Step::Next } else { Step::Gone }

@@ -6,10 +6,12 @@
 //! pass. Source: PostgreSQL documentation, "Message Flow": "Pipelining", "COPY Operations".
 
 use super::context::{Relay, Step};
+use super::statement_rewrite::has_forgotten_statements;
 use crate::base::{ClientId, Peer, ServerId};
 use crate::core::conn::Reason;
 use crate::core::net::Net;
 use crate::core::worker_core::Core;
+use crate::wire::FrameHeader;
 use crate::wire::tags::client as tag;
 
 impl<N: Net> Relay<'_, N, ClientId> {
@@ -37,10 +39,19 @@ impl<N: Net> Relay<'_, N, ClientId> {
 }
 
 impl<N: Net> Relay<'_, N, ServerId> {
-    /// A command of a marked client is complete. Ends the client where its transaction has ended before, in the
-    /// same message or batch: whether it does.
+    /// A command is complete. Ends a marked client whose transaction has ended before, in the same message or
+    /// batch: whether it does.
+    #[inline]
+    pub(super) fn completed(&mut self, client: ClientId, header: FrameHeader) -> bool {
+        let payload = self.walk.payload(header);
+        if has_forgotten_statements(payload) {
+            self.core.forget_statements(self.id, client);
+        }
+        self.core.clients[client].tenure.end().is_some() && self.drained(client, payload)
+    }
+
     #[cold]
-    pub(super) fn drained(&mut self, client: ClientId, payload: &[u8]) -> bool {
+    fn drained(&mut self, client: ClientId, payload: &[u8]) -> bool {
         let tenure = &mut self.core.clients[client].tenure;
         let Some(cause) = tenure.end().filter(|_| tenure.has_committed()) else {
             tenure.committed(ends_transaction(payload));

@@ -94,6 +94,21 @@ pub(super) const DENY_ERRORS: &[Message] = &[
         "Save it without them.",
     ),
     text(
+        "a carriage return stands within the line: lines end with LF, or CR LF",
+        "The file has the ends of lines of another system, and would be one line.",
+        "Save it with LF.",
+    ),
+    text(
+        "files are not included: a name that begins with @ has to be quoted",
+        "Hba files include others by `@`, this one does not.",
+        "Put the names here, or quotes around that one.",
+    ),
+    text(
+        "a character that cannot be seen: {shown}",
+        "A name has a blank that is none of ASCII's, or a character of no width: it would be nobody's.",
+        "Take it out, or put quotes around the name if it is meant.",
+    ),
+    text(
         "a principal is wanted, or whose and a principal",
         "The line has another form.",
         "Write `PRINCIPAL`, `all PRINCIPAL`, `ISSUER PRINCIPAL` or `METHOD PRINCIPAL`, with quotes around \

@@ -237,7 +237,7 @@ const TOKEN_REFUSALS: &[Message] = &[
     ),
     text(
         "issuer {issuer}: the token is for the role {principal}",
-        "Without a map the client may only be the role that `principal_claim` names, of 63 bytes at the most.",
+        "Without a map the client may only be the role that `principal_claim` names, of 63 bytes at most.",
         "Correct the client's user, or give the issuer a map.",
     ),
     text(
