@@ -142,8 +142,7 @@ pub(super) fn ring(
 }
 
 impl Tap {
-    /// The time. A worker looks at its own clock once for all that has come, and may lose its core behind
-    /// that: what ends then would be told of as if it had ended before.
+    /// The time, by the workers' clock.
     pub fn now(&self) -> Micros {
         (self.clock)()
     }

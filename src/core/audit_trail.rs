@@ -86,16 +86,26 @@ impl Core {
 
     /// A transaction on a linked server is over.
     pub(in crate::core) fn audit_transaction(&mut self, id: ServerId, client: ClientId, outcome: Outcome) {
-        let Some(tap) = &mut self.audit else { return };
-        // behind PostgreSQL's last line of it, however late the answer is looked at
-        let end = tap.now().max(self.now);
-        if let Some(record) = transaction(&self.clients[client], &self.servers[id], end, outcome) {
+        self.look_at_clock();
+        let record = transaction(&self.clients[client], &self.servers[id], self.now, outcome);
+        if let (Some(tap), Some(record)) = (&mut self.audit, record) {
             tap.put(Record::Transaction(record));
+        }
+    }
+
+    /// What ends is told of with the time at which it is found to be over, behind PostgreSQL's last line of it:
+    /// a worker looks at its clock once a round, and may lose its core behind that. What begins later does so
+    /// later by the same clock.
+    fn look_at_clock(&mut self) {
+        if let Some(tap) = &self.audit {
+            let now = tap.now();
+            self.it_is(now);
         }
     }
 
     /// A server has ended; the client that was linked to it is about to.
     pub(in crate::core) fn audit_lost_server(&mut self, client: ClientId, server: &Server) {
+        self.look_at_clock();
         let client = &mut self.clients[client];
         let is_amid = std::mem::take(&mut client.request.in_xact);
         if let Some(tap) = self.audit.as_mut().filter(|_| is_amid)
@@ -107,6 +117,7 @@ impl Core {
 
     /// A client has left.
     pub(in crate::core) fn audit_logout(&mut self, client: &Client, leave: &Leave) {
+        self.look_at_clock();
         let (now, Self { audit, servers, .. }) = (self.now, self);
         let Some(tap) = audit else { return };
         if client.request.in_xact

@@ -31,7 +31,7 @@ enum Due {
 impl Core {
     /// The periodic pass.
     pub fn janitor(&mut self, now: Micros, net: &mut impl Net) {
-        self.now = now;
+        self.it_is(now);
         let due: Vec<_> = self
             .clients
             .iter()

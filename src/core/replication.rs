@@ -22,7 +22,7 @@ impl Core {
         now: Micros,
         net: &mut impl Net,
     ) {
-        self.now = now;
+        self.it_is(now);
         let slot = self.pool_slot(&login.pool, Part::Replication);
         let mut row = Server::new(server_login, slot, now);
         self.end_if_left(&mut row);

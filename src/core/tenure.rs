@@ -4,9 +4,9 @@
 //! Who is to end is found by the janitor's pass (a token's end) or by a [`Judge`], and is marked. A marked
 //! session ends where it is in no transaction: at once, or at the boundary that comes next, and its server is
 //! taken back as at any other. Until then its requests go on one by one, each when the one before is answered
-//! (`relay/draining.rs`), so that none that is sent ahead begins another transaction; one that begins it in
-//! the same message or batch that ends the first, or by `COMMIT AND CHAIN`, has it cut. Nothing here is on
-//! the path of a session that is not marked but the look at its mark.
+//! (`relay/draining.rs`), so that none that is sent ahead begins another transaction; one that is open where a
+//! message or batch ends in which the first has ended is cut. Nothing here is on the path of a session that
+//! is not marked but the look at its mark.
 //!
 //! Never cuts a transaction, but for `identity_on_denied=drop_now` or where one that is denied has lasted for
 //! `identity_drain_timeout`, and for a replication client, whose stream has no boundary.
@@ -91,7 +91,7 @@ impl Core {
         // Where the server has more to tell of, the end comes with it.
         let owes_ready = |server| self.servers[server].expected.owes_ready();
         let has_begun_another =
-            client.tenure.has_committed() && client.link().is_some_and(|server| !owes_ready(server));
+            client.tenure.has_ended_amid() && client.link().is_some_and(|server| !owes_ready(server));
         has_begun_another || self.drops_now(client, now)
     }
 
@@ -100,7 +100,8 @@ impl Core {
     fn drops_now(&self, client: &Client, now: Micros) -> bool {
         let Some(waited) = client.tenure.denied_for(now) else { return false };
         let rules = &self.pools[client.pool].rules;
-        let is_over = rules.drain_timeout != Micros(0) && waited >= rules.drain_timeout;
+        let is_over =
+            rules.drain_timeout != Micros(0) && waited >= rules.drain_timeout.min(Tenure::DENIED_MAX);
         is_over || rules.on_denied == OnDenied::DropNow
     }
 
@@ -150,8 +151,8 @@ impl Core {
         net: &mut impl Net,
     ) -> bool {
         let (server, tenure) = (&self.servers[server], &mut self.clients[id].tenure);
-        let ends = server.is_clean() || server.status != IDLE && tenure.has_committed();
-        tenure.committed(false);
+        let ends = server.is_clean() || server.status != IDLE && tenure.has_ended_amid();
+        tenure.told_whole();
         if ends {
             self.end_session(id, cause, net);
         }

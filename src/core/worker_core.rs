@@ -120,9 +120,14 @@ impl Core {
         self.servers.next_id()
     }
 
+    /// The time, as whoever calls knows it. It never goes back: it may have been looked at since.
+    pub(in crate::core) fn it_is(&mut self, now: Micros) {
+        self.now = self.now.max(now);
+    }
+
     /// A client has finished its login: it is sent its welcome, and is idle.
     pub fn client_joined(&mut self, id: ClientId, login: ClientLogin, now: Micros, net: &mut impl Net) {
-        self.now = now;
+        self.it_is(now);
         let slot = self.pool_slot(&login.pool, Part::Pooled);
         self.let_in(id, login, slot, Stand::Idle, net);
     }
@@ -164,14 +169,14 @@ impl Core {
 
     /// A server has finished its login; it serves the longest waiting client or becomes idle.
     pub fn server_joined(&mut self, id: ServerId, login: ServerLogin, now: Micros, net: &mut impl Net) {
-        self.now = now;
+        self.it_is(now);
         let slot = self.pool_slot(&login.pool, Part::Pooled);
         self.adopt(id, Server::new(login, slot, now), net);
     }
 
     /// A server has come from another worker, idle.
     pub fn server_moved_in(&mut self, id: ServerId, moved: MovedServer, now: Micros, net: &mut impl Net) {
-        self.now = now;
+        self.it_is(now);
         let MovedServer(mut server, share) = moved;
         server.pool = self.pool_slot(&share, Part::Pooled);
         server.end_if_denied(&share, now);
@@ -261,7 +266,7 @@ impl Core {
     /// `peer` is gone: end of stream, reset, or a TLS failure. The driver has already
     /// let go of the id's socket.
     pub fn closed(&mut self, peer: Peer, now: Micros, net: &mut impl Net) {
-        self.now = now;
+        self.it_is(now);
         match peer {
             Peer::Client(id) if self.clients.contains(id) => {
                 self.remove_client(id, &Leave::Eof, net);
@@ -348,7 +353,7 @@ impl Core {
     /// keeps the rest and calls again with them in front when more has come (or after [`Net::resume`]). Not
     /// called while `peer` is paused.
     pub fn received(&mut self, peer: Peer, input: &[u8], now: Micros, net: &mut impl Net) -> usize {
-        self.now = now;
+        self.it_is(now);
         let consumed = match peer {
             Peer::Client(id) if self.clients.contains(id) => self.client_received(id, input, net),
             Peer::Server(id) if self.servers.contains(id) => self.server_received(id, input, net),

@@ -126,6 +126,39 @@ fn a_denied_session_that_keeps_its_transaction_open_ends_all_the_same() {
     });
 }
 
+/// Whatever a denied client sends in one go: of each row that stays it has heard.
+#[test]
+fn no_row_of_a_denied_session_stays_that_it_was_not_told_of() {
+    postgres().psql("app", "create table told_of (at text); grant all on told_of to public");
+    for (what, sent, rows) in [
+        ("another block", "commit; begin; insert into told_of values ('a'); commit", 1),
+        ("what follows it", "commit; insert into told_of values ('b')", 1),
+        ("a block left open", "commit; begin; insert into told_of values ('c')", 0),
+        ("chained", "commit and chain", 0),
+        ("behind a rollback", "rollback; begin; insert into told_of values ('d')", 0),
+    ] {
+        postgres().psql("app", "truncate told_of");
+        let pooler = with_list("").start();
+        let mut client = pooler.client();
+        client.simple("begin");
+        deny(&pooler, "all /a.*\n");
+        pooler.wait_for_log("deny_principals has changed: 1 lines, 1 sessions end");
+        client.send(&raw::query(sent));
+        let outcome = client.outcome();
+        let told = outcome.commands.iter().filter(|tag| tag.starts_with("INSERT")).count();
+        if outcome.status.is_some() {
+            assert_eq!(client.last_words(), DENIED, "{what}");
+        }
+        let stay = || postgres().psql("app", "select count(*) from told_of").trim().to_owned();
+        wait_until("its server has rolled back", || {
+            let sql = "select count(*) from pg_stat_activity where usename = 'app' and state like 'idle in%'";
+            postgres().psql("postgres", sql).trim() == "0"
+        });
+        assert_eq!(stay(), rows.to_string(), "{what}");
+        assert!(told >= rows, "{what}: {outcome:?}");
+    }
+}
+
 #[test]
 fn a_set_and_a_reload_take_another_list() {
     let mut pooler = PoolerSetup::new(postgres()).file("denied", "app\n").start();

@@ -332,15 +332,21 @@ fn a_transaction_that_begins_with_the_end_of_the_last_is_cut() {
     let parsed = empties(&[answer::PARSE_COMPLETE, answer::BIND_COMPLETE]);
     for (sent, told_first, then, why) in [
         (query("commit and chain"), commit.clone(), ready(b'T'), "chained"),
-        (query("commit; begin"), commit.clone(), begin.clone(), "in one message"),
-        (batch(&sync), [&*parsed, &commit].concat(), begin.clone(), "in one batch"),
+        (query("commit; begin"), [&*commit, &begin].concat(), ready(b'T'), "in one message"),
+        (
+            query("rollback; begin"),
+            [complete("ROLLBACK"), begin.clone()].concat(),
+            ready(b'T'),
+            "rolled back",
+        ),
+        (batch(&sync), [&*parsed, &commit, &begin].concat(), ready(b'T'), "in one batch"),
         (
             batch(&frame(ask::FLUSH, b"")),
             [&*parsed, &commit].concat(),
             Vec::new(),
             "and waits behind a Flush",
         ),
-        (query("prepare transaction 'a'; begin"), complete("PREPARE TRANSACTION"), begin.clone(), "prepared"),
+        (query("prepare transaction 'a'; begin"), complete("PREPARE TRANSACTION"), ready(b'T'), "prepared"),
     ] {
         let (mut bench, client) = bench(PoolMode::Transaction);
         bench.says(client, &query("begin"));
@@ -355,6 +361,25 @@ fn a_transaction_that_begins_with_the_end_of_the_last_is_cut() {
         assert!(bench.sent(client).ends_with(&told(EXPIRED)), "{why}");
         assert!(bench.acts().iter().any(|act| act.starts_with(&format!("close {SERVER:?}"))), "{why}");
     }
+}
+
+/// Where PostgreSQL tells the end of what was sent, all of it has been done, and is told.
+#[test]
+fn what_is_done_behind_a_commit_is_told_to_its_end() {
+    let (mut bench, client) = bench(PoolMode::Transaction);
+    bench.says(client, &query("begin"));
+    bench.says(SERVER, &[complete("BEGIN"), ready(b'T')].concat());
+    bench.expire();
+    bench.sent(client);
+    bench.says(client, &query("commit; insert; begin; insert; commit; insert"));
+    for tag in ["COMMIT", "INSERT 0 1", "BEGIN", "INSERT 0 2", "COMMIT", "INSERT 0 3"] {
+        bench.says(SERVER, &complete(tag));
+        bench.janitor();
+        let told = bench.sent(client);
+        assert!(told.contains(tag) && !told.contains("FATAL"), "{told}");
+    }
+    bench.says(SERVER, &ready(b'I'));
+    assert_eq!(bench.sent(client), format!("Z[I] {}", told(EXPIRED)));
 }
 
 /// What was asked for before the end was known is answered, each to its end.

@@ -71,7 +71,7 @@ impl Core {
     pub(super) fn answered_ahead(&mut self, client: ClientId) {
         let client = &mut self.clients[client];
         client.request.answered_at = self.now;
-        client.tenure.committed(false); // what follows was asked for before the end was known
+        client.tenure.told_whole(); // what follows was asked for before the end was known
     }
 
     /// `server_fast_close`: in session pooling a server that is to be closed does not wait

@@ -220,9 +220,7 @@ impl<N: Net> Relay<'_, N, ServerId> {
                 Fate::Forward
             }
             tag::COMMAND_COMPLETE => {
-                if self.completed(client, header) {
-                    return Step::Gone;
-                }
+                self.completed(client, header);
                 self.core.servers[self.id].expected.answered(header.tag)
             }
             other => self.core.servers[self.id].expected.answered(other),

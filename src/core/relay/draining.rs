@@ -39,34 +39,16 @@ impl<N: Net> Relay<'_, N, ClientId> {
 }
 
 impl<N: Net> Relay<'_, N, ServerId> {
-    /// A command is complete. Ends a marked client whose transaction has ended before, in the same message or
-    /// batch: whether it does.
+    /// A command is complete. What a marked client's says of the end of its transaction counts where the server
+    /// tells the end of what was sent: before, what follows may have been done already, and is told of.
     #[inline]
-    pub(super) fn completed(&mut self, client: ClientId, header: FrameHeader) -> bool {
+    pub(super) fn completed(&mut self, client: ClientId, header: FrameHeader) {
         let payload = self.walk.payload(header);
         if has_forgotten_statements(payload) {
             self.core.forget_statements(self.id, client);
         }
-        self.core.clients[client].tenure.end().is_some() && self.drained(client, payload)
+        self.core.clients[client].tenure.completed(payload);
     }
-
-    #[cold]
-    fn drained(&mut self, client: ClientId, payload: &[u8]) -> bool {
-        let tenure = &mut self.core.clients[client].tenure;
-        let Some(cause) = tenure.end().filter(|_| tenure.has_committed()) else {
-            tenure.committed(ends_transaction(payload));
-            return false;
-        };
-        self.flush();
-        self.core.end_session(client, cause, self.net);
-        true
-    }
-}
-
-/// Whether this command has made a transaction last. Of ROLLBACK the tag does not tell whether it went to a
-/// savepoint. Source: PostgreSQL documentation, "Message Formats": CommandComplete.
-fn ends_transaction(payload: &[u8]) -> bool {
-    matches!(payload, b"COMMIT\0" | b"PREPARE TRANSACTION\0")
 }
 
 impl Core {
