@@ -87,12 +87,19 @@ impl Eq for ByRest {}
 /// How many names stand for a statement in each database; a database is known by where its share lies.
 type Users = HashMap<usize, u32>;
 
+/// A statement that no client names at present.
+#[derive(Debug)]
+struct Unnamed {
+    statement: Arc<Statement>,
+    /// Its place among all that were given up.
+    since: u64,
+}
+
 #[derive(Debug)]
 struct Shard {
     by_rest: HashSet<ByRest>,
     users: HashMap<StatementId, Users>,
-    /// Statements that no client names at present.
-    unnamed: LruCache<StatementId, Arc<Statement>>,
+    unnamed: LruCache<StatementId, Unnamed>,
 }
 
 impl Default for Shard {
@@ -116,8 +123,8 @@ pub struct StatementRegistry {
     databases: AtomicUsize,
     /// Databases whose clients have named something.
     holders: AtomicUsize,
-    /// The shard that forgets next.
-    next_shard: AtomicUsize,
+    /// How many times a last name was given up.
+    given_up: AtomicU64,
     forgotten: AtomicU64,
 }
 
@@ -256,19 +263,23 @@ impl StatementRegistry {
         Ok(())
     }
 
-    /// Forgets the least recently named statement of the next shard that has one; false where none has.
+    /// Forgets the least recently named statement; false where there is none.
     fn forget_one(&self) -> bool {
-        let first = self.next_shard.fetch_add(1, Ordering::Relaxed);
-        (first..first + SHARDS).any(|at| {
-            let mut shard = lock(&self.shards[at % SHARDS]);
-            let Some((id, statement)) = shard.unnamed.pop_lru() else { return false };
+        let oldest = |shard: &Mutex<Shard>| lock(shard).unnamed.peek_lru().map(|(_, unnamed)| unnamed.since);
+        while let Some((_, at)) =
+            self.shards.iter().enumerate().filter_map(|(at, shard)| Some((oldest(shard)?, at))).min()
+        {
+            let mut shard = lock(&self.shards[at]);
+            // Another worker may have named or forgotten all of them since.
+            let Some((id, Unnamed { statement, .. })) = shard.unnamed.pop_lru() else { continue };
             shard.users.remove(&id);
             shard.by_rest.remove(&*statement.rest);
             self.unnamed_bytes.fetch_sub(text_cost(&statement), Ordering::Relaxed);
             self.meter.discharge(text_cost(&statement));
             self.forgotten.fetch_add(1, Ordering::Relaxed);
-            true
-        })
+            return true;
+        }
+        false
     }
 
     /// A name is given up. Statements that nobody names are kept for those who come again, within
@@ -291,7 +302,8 @@ impl StatementRegistry {
         self.meter.discharge(name_cost(named.name_bytes));
         if users.is_empty() {
             shard.users.remove(&statement.id);
-            shard.unnamed.put(statement.id, Arc::clone(statement));
+            let since = self.given_up.fetch_add(1, Ordering::Relaxed);
+            shard.unnamed.put(statement.id, Unnamed { statement: Arc::clone(statement), since });
             self.unnamed_bytes.fetch_add(text_cost(statement), Ordering::Relaxed);
         }
         drop(shard);
