@@ -6,13 +6,14 @@
 
 use crate::auth::Method;
 use crate::auth::hba::Hba;
-use crate::config::{AuditLog, AuditStatements, AuthType, Settings, Snapshot};
+use crate::config::{AuditLog, AuditStatements, AuthType, OnDenied, Setting, Settings, Snapshot};
+use crate::control::Policy;
 
 /// Whether what some settings need is there.
 type Holds = fn(&Settings, &Hba) -> bool;
 
 /// Settings, and without what they have no effect.
-const NEEDS: [(&[&str], &str, Holds); 7] = [
+const NEEDS: [(&[&str], &str, Holds); 8] = [
     (&["audit_file"], "audit_log=file", |settings, _| settings.audit_log == AuditLog::File),
     (&["audit_overflow", "audit_queue", "audit_statements"], "audit_log", |settings, _| {
         settings.audit_log != AuditLog::Off
@@ -21,6 +22,9 @@ const NEEDS: [(&[&str], &str, Holds); 7] = [
         settings.audit_log != AuditLog::Off && settings.audit_statements == AuditStatements::Text
     }),
     (&["emf_file", "emf_pooler"], "emf_interval", |settings, _| settings.emf_interval.0 != 0),
+    (&["identity_drain_timeout"], "identity_on_denied=drain", |settings, _| {
+        settings.identity_on_denied == OnDenied::Drain
+    }),
     (&["auth_jwt_options"], "auth_type=jwt", |settings, _| settings.auth_type == AuthType::Jwt),
     (
         &["iam_caller_endpoint", "iam_caller_server_id", "iam_caller_map", "iam_caller_rate"],
@@ -40,21 +44,27 @@ fn is_asked_for(method: Method, settings: &Settings, hba: &Hba) -> bool {
     is_of_setting || hba.rules().iter().any(|rule| rule.method == method)
 }
 
-/// Everything of that kind, a line each; with `set` only what a SET of that setting has to be told.
-pub(super) fn warnings(snapshot: &Snapshot, hba: &Hba, set: Option<&str>) -> Vec<String> {
+/// Everything of that kind, a line each.
+pub(super) fn warnings(snapshot: &Snapshot, hba: &Hba) -> Vec<String> {
+    idle(snapshot, hba).into_iter().map(|(_, warning)| warning).collect()
+}
+
+/// What a SET of `key` has to be told: that it has no effect, and what had one under `before` and has none now.
+pub(super) fn news(before: &Policy, snapshot: &Snapshot, hba: &Hba, key: &str) -> Vec<String> {
+    let known = warnings(&before.snapshot, &before.hba);
+    let is_new = |(name, warning): &(&str, String)| *name == key || !known.contains(warning);
+    idle(snapshot, hba).into_iter().filter(is_new).map(|(_, warning)| warning).collect()
+}
+
+/// What has no effect, by its name, and the words for that.
+fn idle(snapshot: &Snapshot, hba: &Hba) -> Vec<(&'static str, String)> {
     let (settings, defaults) = (&snapshot.settings, Settings::default());
+    let is_moved = |name: &str| Setting::named(name).is_some_and(|row| !row.same(settings, &defaults));
     let idle = NEEDS.iter().filter(|(_, _, holds)| !holds(settings, hba));
     let named = idle.flat_map(|(names, what, _)| names.iter().map(move |name| (*name, *what)));
-    let is_moved = |name: &str| {
-        let row = crate::config::Setting::named(name);
-        set.is_none_or(|set| set == name) && row.is_some_and(|row| !row.same(settings, &defaults))
-    };
-    let tell = |(name, what): (&str, &str)| {
-        is_moved(name).then(|| format!("setting {name} has no effect without {what}"))
-    };
-    let of_issuers =
-        set.is_none_or(|set| set == "auth_type").then(|| issuers_of_nobody(snapshot, hba)).flatten();
-    named.filter_map(tell).chain(of_issuers).collect()
+    let tell = |(name, what)| (name, format!("setting {name} has no effect without {what}"));
+    let of_settings = named.filter(|(name, _)| is_moved(name)).map(tell);
+    of_settings.chain(issuers_of_nobody(snapshot, hba).map(|warning| ("issuers", warning))).collect()
 }
 
 fn issuers_of_nobody(snapshot: &Snapshot, hba: &Hba) -> Option<String> {
@@ -66,12 +76,25 @@ fn issuers_of_nobody(snapshot: &Snapshot, hba: &Hba) -> Option<String> {
 mod tests {
     use super::*;
     use crate::auth::hba::IdentMaps;
+    use std::sync::Arc;
 
-    fn told_of(text: &str, rules: &str, set: Option<&str>) -> Vec<String> {
+    fn read(text: &str, rules: &str) -> (Snapshot, Hba) {
         let snapshot = Snapshot::load_with("p.ini", None, &|_| Ok(text.as_bytes().to_vec())).unwrap();
         let read = |_: &str| Ok(rules.as_bytes().to_vec());
-        let (hba, _) = Hba::load("h", &IdentMaps::default(), &read).unwrap();
-        warnings(&snapshot, &hba, set)
+        (snapshot, Hba::load("h", &IdentMaps::default(), &read).unwrap().0)
+    }
+
+    fn told_of(text: &str, rules: &str) -> Vec<String> {
+        let (snapshot, hba) = read(text, rules);
+        warnings(&snapshot, &hba)
+    }
+
+    /// What `SET key = value` is told behind these settings.
+    fn told_to(text: &str, key: &str, value: &str) -> Vec<String> {
+        let (snapshot, hba) = read(text, "");
+        let after = snapshot.with_setting(key, value).unwrap();
+        let before = Policy { hba: Arc::new(hba), ..Policy::without_tls(snapshot) };
+        news(&before, &after, &before.hba, key)
     }
 
     /// A value that is not the default's.
@@ -85,6 +108,11 @@ mod tests {
         }
     }
 
+    /// What has it without effect, where the defaults do not.
+    fn idle_by(name: &str) -> &'static str {
+        if name == "identity_drain_timeout" { "identity_on_denied = drop_now\n" } else { "" }
+    }
+
     #[test]
     fn each_setting_is_told_where_what_it_needs_is_not_there_and_only_there() {
         let whole = [
@@ -94,17 +122,32 @@ mod tests {
         ];
         let all = NEEDS.iter().flat_map(|(names, what, _)| names.iter().map(move |name| (name, what)));
         for (name, what) in all {
+            let without = format!("[pgbouncer]\n{}", idle_by(name));
             let set = format!("{name} = {}\n", moved(name));
             let expected = format!("setting {name} has no effect without {what}");
-            let told =
-                |settings: &str, set: Option<&str>| told_of(&format!("[pgbouncer]\n{settings}"), "", set);
-            assert_eq!(told(&set, None), [&*expected]);
-            assert_eq!(told(&set, Some(name)), [&*expected], "a SET of it is told");
-            assert_eq!(told(&set, Some("pool_mode")), [""; 0], "another SET is not");
-            let is_told = |more: &&str| told(&format!("{more}{set}"), None).contains(&expected);
+            assert_eq!(told_of(&format!("{without}{set}"), ""), [&*expected]);
+            assert_eq!(told_to(&without, name, moved(name)), [&*expected], "a SET of it is told");
+            assert_eq!(told_to(&format!("{without}{set}"), name, moved(name)), [&*expected], "each of them");
+            assert_eq!(
+                told_to(&format!("{without}{set}"), "pool_mode", "session"),
+                [""; 0],
+                "others are not"
+            );
+            let is_told = |more: &&str| told_of(&format!("[pgbouncer]\n{more}{set}"), "").contains(&expected);
             assert!(!whole.iter().all(is_told), "{name}: there is a file in which it has effect");
         }
-        assert_eq!(told_of("[pgbouncer]\naudit_redact = 1\nemf_interval = 0\n", "", None), [""; 0]);
+        assert_eq!(told_of("[pgbouncer]\naudit_redact = 1\nemf_interval = 0\n", ""), [""; 0]);
+    }
+
+    #[test]
+    fn a_set_that_makes_others_idle_is_told_of_them() {
+        let text = "[pgbouncer]\nauth_type = jwt\nauth_jwt_options = issuer=staff\nemf_file = x\n[issuers]\n\
+                    staff = issuer=https://login.example.org audience=postgres\n";
+        let expected = [
+            "setting auth_jwt_options has no effect without auth_type=jwt",
+            "section [issuers] has no effect without auth_type=jwt, or a rule with jwt",
+        ];
+        assert_eq!(told_to(text, "auth_type", "trust"), expected);
     }
 
     #[test]
@@ -112,7 +155,7 @@ mod tests {
         let text = "[pgbouncer]\nauth_type = hba\nauth_hba_file = h\niam_caller_map = zz\n\
                     iam_client_cache_ttl = 1\n[issuers]\n\
                     staff = issuer=https://login.example.org audience=postgres\n";
-        let told = |rules: &str| told_of(text, rules, None);
+        let told = |rules: &str| told_of(text, rules);
         assert_eq!(told("local all all trust\n").len(), 3);
         let all = "local all all jwt\nhostssl all all all iam_caller\nhostssl all all all rds_iam\n";
         assert_eq!(told(all), [""; 0]);

@@ -17,7 +17,8 @@ pub(super) fn check(settings: &Settings, hba: &Hba) -> Vec<FileError> {
     let of_setting = of_setting.filter(|_| is_disabled && !settings.listen_addr.is_empty());
     let of_setting = of_setting.map(|method| FileError::TokenInClear(method.word()));
     let of_rules = hba.rules().iter().filter(|rule| is_in_clear(rule, is_disabled)).map(|rule| {
-        let wrong = Wrong::TokenInClear(rule.method.word());
+        let (method, may_have_tls) = (rule.method.word(), rule.for_tcp() == Some(TcpWay::Any));
+        let wrong = Wrong::TokenInClear { method, may_have_tls };
         FileError::Line { kind: FileKind::Hba, place: rule.place.clone(), wrong }
     });
     of_setting.into_iter().chain(of_rules).take(limits::CONFIG_ERRORS_MAX).collect()
@@ -45,18 +46,30 @@ mod tests {
     use crate::auth::hba::IdentMaps;
     use crate::config::Snapshot;
 
-    fn told(settings: &str, rules: &str) -> Vec<String> {
+    fn found(settings: &str, rules: &str) -> Vec<FileError> {
         let text = format!("[pgbouncer]\n{settings}\n");
         let snapshot = Snapshot::load_with("p.ini", None, &|_| Ok(text.clone().into_bytes())).unwrap();
         let (hba, _) = Hba::load("h", &IdentMaps::default(), &|_| Ok(rules.as_bytes().to_vec())).unwrap();
-        check(&snapshot.settings, &hba).iter().map(ToString::to_string).collect()
+        check(&snapshot.settings, &hba)
+    }
+
+    fn told(settings: &str, rules: &str) -> Vec<String> {
+        found(settings, rules).iter().map(ToString::to_string).collect()
+    }
+
+    /// Which of them may be wrong only because a setting could not be read.
+    #[test]
+    fn a_rule_for_tcp_without_tls_is_wrong_whatever_the_settings_say() {
+        let rules = "hostnossl all all all jwt\nhost all all all rds_iam\n";
+        let found = found("client_tls_sslmode = disable", rules);
+        assert_eq!(found.iter().map(FileError::is_of_absence).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]
     fn every_method_that_takes_tokens_is_held_to_the_same() {
         for method in Method::ALL {
             let word = method.word();
-            let expected = usize::from(method.shows_token());
+            let expected = usize::from(["jwt", "iam_caller", "rds_iam"].contains(&word));
             let of_setting = |more: &str| told(&format!("auth_type = {word}\n{more}"), "");
             if method != Method::Reject {
                 let told = of_setting("listen_addr = *\nclient_tls_sslmode = disable");

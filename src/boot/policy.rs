@@ -138,7 +138,7 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     let (snapshot, users, hba) = (Arc::new(snapshot), Arc::new(users), Arc::new(hba));
     let mut doubts = texts(&doubts);
     doubts.extend(left_out(client_tls.as_ref(), &server_tls, &ldap.tls.left_out));
-    doubts.extend(idle_settings::warnings(&snapshot, &hba, None));
+    doubts.extend(idle_settings::warnings(&snapshot, &hba));
     doubts.extend(denials::doubts(&denials.list, &snapshot));
     let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls, files };
     Ok(Loaded { policy, problems, doubts, denials: Some(denials) })
@@ -196,7 +196,7 @@ pub(super) fn with_setting(
     }
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
-    doubts.extend(idle_settings::warnings(&snapshot, &hba, Some(key)));
+    doubts.extend(idle_settings::news(before, &snapshot, &hba, key));
     doubts.extend(denials.iter().flat_map(|denied| denials::doubts(&denied.list, &snapshot)));
     let snapshot = Arc::new(snapshot);
     let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls, files };

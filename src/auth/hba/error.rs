@@ -99,8 +99,10 @@ pub enum FileError {
 impl FileError {
     /// Whether a setting that is not there may be all that is wrong.
     pub fn is_of_absence(&self) -> bool {
-        let is_in_clear =
-            matches!(self, Self::TokenInClear(_) | Self::Line { wrong: Wrong::TokenInClear(_), .. });
+        let is_in_clear = matches!(
+            self,
+            Self::TokenInClear(_) | Self::Line { wrong: Wrong::TokenInClear { may_have_tls: true, .. }, .. }
+        );
         is_in_clear || matches!(self, Self::NotNamed | Self::NoLdapOptions)
     }
 }
@@ -139,8 +141,14 @@ pub enum Wrong {
     NoSuchIssuer(String),
     #[error("auth_claims_file has no map {0}")]
     NoSuchClaimsMap(String),
-    #[error("tokens would come without TLS: {0} is for hostssl, local, or host where clients may have TLS")]
-    TokenInClear(&'static str),
+    #[error(
+        "tokens would come without TLS: {method} is for hostssl, local, or host where clients may have TLS"
+    )]
+    TokenInClear {
+        method: &'static str,
+        /// By other settings; by its own type it may not.
+        may_have_tls: bool,
+    },
     #[error("{0}; a reject that is left out would let in whom it keeps out")]
     RejectLeftOut(Unsupported),
     #[error("unsupported parameters")]
