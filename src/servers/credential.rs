@@ -19,6 +19,21 @@ use std::time::Duration;
 /// A secret shorter than this is no secret: what is said without it would show it as well.
 const HIDDEN_BYTES_MIN: usize = 8;
 
+/// What PostgreSQL says of a login by itself: a secret that is one of its words would be told by their absence.
+/// Source: PostgreSQL, src/backend/libpq/auth.c (auth_failed, ClientAuthentication), utils/init/postinit.c.
+const SAID_BY_ITSELF: &str = "\
+    password authentication failed for user, \
+    authentication failed for user: host rejected, \
+    pg_hba.conf rejects connection for host, user, database, SSL encryption, \
+    no pg_hba.conf entry for replication connection from host, no encryption, GSS encryption, \
+    database does not exist, is not currently accepting connections, \
+    permission denied for database: user does not have CONNECT privilege, \
+    role is not permitted to log in, does not exist, too many connections for role, for database, \
+    sorry, too many clients already, \
+    remaining connection slots are reserved for roles with the SUPERUSER attribute, \
+    the database system is starting up, is shutting down, is in recovery mode, is not accepting connections, \
+    unrecognized configuration parameter, invalid value for parameter, unsupported frontend protocol";
+
 /// How well the bytes to the server are hidden from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChannelSecurity {
@@ -74,11 +89,15 @@ impl Credential {
     }
 
     /// What a server says, for the log and for clients. One that repeats the secret it was shown must not
-    /// have it told to others. A word that others may say by chance stays, since its absence would tell it.
-    pub(super) fn hide_in(&self, words: &str) -> String {
-        let without = |secret: &str| match secret.len() >= HIDDEN_BYTES_MIN {
-            true => words.replace(secret, "***"),
-            false => words.to_owned(),
+    /// have it told to others. A word stays that a server says by itself, or repeats of what is `public`, since
+    /// its absence would tell it.
+    pub(super) fn hide_in(&self, words: &str, public: &[&str]) -> String {
+        let without = |secret: &str| {
+            let is_word = secret.len() < HIDDEN_BYTES_MIN || SAID_BY_ITSELF.contains(secret);
+            match is_word || public.iter().any(|word| word.contains(secret)) {
+                true => words.to_owned(),
+                false => words.replace(secret, "***"),
+            }
         };
         match self {
             Self::Stored(stored) => without(stored.secret.to_text().expose()),

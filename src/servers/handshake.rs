@@ -204,7 +204,10 @@ impl Handshake {
 
     /// The server's words without the secret that it was shown.
     fn told(&self, words: &str) -> String {
-        self.plan.credential.as_ref().map_or_else(|| words.to_owned(), |shown| shown.hide_in(words))
+        let LoginPlan { user, dbname, startup, connect_query, credential, .. } = &self.plan;
+        let mut public = vec![&**user, &**dbname];
+        public.extend(startup.iter().map(|(_, value)| &**value).chain(connect_query.as_deref()));
+        credential.as_ref().map_or_else(|| words.to_owned(), |shown| shown.hide_in(words, &public))
     }
 
     fn query_error(&mut self, text: String) {
