@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,7 +48,11 @@ pub struct Output(Kind);
 #[derive(Debug)]
 enum Kind {
     /// A regular file: takes all, or fails.
-    File(File),
+    File {
+        file: File,
+        /// What stands there is known to end with a whole line.
+        begins_line: bool,
+    },
     /// What may have no room.
     Pipe(File),
     Syslog {
@@ -81,9 +85,22 @@ fn open_file(path: &Path) -> io::Result<Kind> {
     // holds.
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC;
     let mut options = OpenOptions::new();
-    options.append(true).create(true).read(is_fifo).mode(FILE_MODE).custom_flags(flags.bits() as i32);
-    let file = options.open(path)?;
-    Ok(if file.metadata()?.is_file() { Kind::File(file) } else { Kind::Pipe(file) })
+    options.append(true).create(true).read(true).mode(FILE_MODE).custom_flags(flags.bits() as i32);
+    let file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !is_fifo => {
+            options.read(false).open(path)? // a file that others alone may read
+        }
+        opened => opened?,
+    };
+    Ok(if file.metadata()?.is_file() { Kind::File { file, begins_line: false } } else { Kind::Pipe(file) })
+}
+
+/// Whether a file ends with half a line, of a process that was killed or a disk that was full: what is
+/// appended would be lost with it.
+fn ends_amid_line(file: &File) -> bool {
+    let mut last = [b'\n'];
+    let bytes = file.metadata().map_or(0, |found| found.len());
+    bytes > 0 && file.read_at(&mut last, bytes - 1).is_ok() && last != [b'\n']
 }
 
 impl Output {
@@ -94,7 +111,13 @@ impl Output {
     /// The system's: it takes none of them now.
     pub fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::File(file) => file.write(lines),
+            Kind::File { file, begins_line } => {
+                if !*begins_line && ends_amid_line(file) {
+                    file.write_all(b"\n")?;
+                }
+                *begins_line = true;
+                file.write(lines)
+            }
             Kind::Pipe(file) => {
                 if !has_room(file)? {
                     return Ok(0);
@@ -185,6 +208,22 @@ mod tests {
         assert_eq!(mode & 0o777 & !FILE_MODE, 0, "{mode:o}");
         std::fs::remove_file(&path).unwrap();
         assert!(Target::File("/nonexistent/audit".into()).open().is_err());
+    }
+
+    #[test]
+    fn half_a_line_that_stands_there_takes_none_that_follow_with_it() {
+        for (stood, stands) in
+            [("", "a\nb\n"), ("x\n", "x\na\nb\n"), ("x\n{\"y", "x\n{\"y\na\nb\n"), ("\n", "\na\nb\n")]
+        {
+            let path = scratch("half");
+            let mut output = Target::File(path.clone()).open().unwrap();
+            std::fs::write(&path, stood).unwrap(); // behind the open: a process that ends may still write
+            for line in ["a\n", "b", "\n"] {
+                assert_eq!(output.write(line.as_bytes()).unwrap(), line.len());
+            }
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), stands);
+            std::fs::remove_file(&path).unwrap();
+        }
     }
 
     #[test]

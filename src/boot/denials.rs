@@ -122,8 +122,8 @@ async fn put_in_force(plane: &Arc<Plane>, denied: Denied) {
         return;
     }
     let lines = list.count();
-    for whose in list.of_nobody(|whose| is_known(&plane.policy.load().snapshot, whose)) {
-        tracing::warn!("deny_principals: {whose} is no issuer and no method, its lines concern nobody");
+    for warning in doubts(list, &plane.policy.load().snapshot) {
+        tracing::warn!("{warning}");
     }
     adopt(plane, denied);
     let ended = plane.judge_sessions().await;

@@ -150,7 +150,7 @@ fn serve(
     let (plane, launcher) = Plane::new(Arc::new(policy), WorkerSet { log: log.progress(), ..workers.set() });
     workers.connect(&plane);
     audit::begin(&plane, settings)?;
-    plane.set_deny_list(denied.list);
+    denials::adopt(&plane, denied);
     let (clients, console_logins) = Clients::new(Arc::clone(&plane));
     let servers = Servers::new(Arc::clone(&plane));
     let status = Status::new(Arc::clone(&clients), Arc::clone(&servers));

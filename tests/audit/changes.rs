@@ -6,6 +6,7 @@ use crate::common::secrets::{MARK, none_in};
 use crate::common::{Pooler, postgres, programs, wait_until};
 use crate::join::{example, load_audit};
 use crate::lines::{audited, field, file, hold_to_schema, of, text, wait_for};
+use serde_json::{Value, json};
 use std::process::Command;
 
 fn secret_of(user: &str) -> String {
@@ -93,28 +94,73 @@ fn a_reload_tells_which_issuers_peers_and_files_are_others() {
 #[test]
 fn another_list_of_who_is_denied_is_told_by_its_numbers_and_its_files_digest() {
     let pooler = audited().set("deny_principals", "denied").file("denied", "alice\nbob\n").start();
+    let is_told = |count: usize, lines: &str, added: &str, removed: &str| {
+        let told = wait_for(&pooler, "deny_list", count);
+        assert_eq!(told.len(), count, "told once, whoever read it first: {told:?}");
+        let numbers = ["lines", "added", "removed"].map(|name| field(&told[count - 1], name));
+        assert_eq!(numbers, [lines, added, removed], "{told:?}");
+        assert_eq!(field(&told[count - 1], "digest"), sha256(&pooler, "denied"), "{told:?}");
+    };
+    is_told(1, "2", "2", "0"); // what it begins with
     replace(&pooler, "denied", "bob\ncarol\n/dev-.*\n");
-    let told = wait_for(&pooler, "deny_list", 1).remove(0);
-    let numbers = ["lines", "added", "removed"].map(|name| field(&told, name));
-    assert_eq!(numbers, ["3", "2", "1"], "{told}");
-    assert_eq!(field(&told, "digest"), sha256(&pooler, "denied"), "{told}");
+    is_told(2, "3", "2", "1");
     replace(&pooler, "denied", "bob\n");
     pooler.ask("reload");
-    let told = wait_for(&pooler, "deny_list", 2);
-    assert_eq!(
-        (told.len(), field(&told[1], "removed")),
-        (2, "2"),
-        "told once, whoever read it first: {told:?}"
-    );
+    is_told(3, "1", "0", "2");
     pooler.ask("set deny_principals = ''");
-    let told = wait_for(&pooler, "deny_list", 3).remove(2);
+    let told = wait_for(&pooler, "deny_list", 4).remove(3);
     assert_eq!(["lines", "removed", "digest"].map(|name| field(&told, name)), ["0", "1", "null"], "{told}");
     hold_to_schema(&file(&pooler));
 }
 
-/// Lines of another process. Eve was refused for something else, then denied, was let in again, and is denied
-/// again; a limit refuses her once more. Zoe never came in. Somebody has forged a token.
-const EARLIER: &str = include_str!("../data/audit-refusals.jsonl");
+const LIMIT: &str = "no more connections allowed (max_user_client_connections)";
+const DENIED: &str = "principal is denied";
+
+/// Days, events, principals and reasons of another process. Eve was refused for something else, then denied,
+/// was let in again, and is denied again; a limit refuses her once more. Zoe never came in. Whom an issuer
+/// calls eve, too, is somebody else, who comes and goes.
+const EARLIER: [(&str, &str, &str, &str); 9] = [
+    ("2025-01-01", "login_refused", "eve", LIMIT),
+    ("2025-02-01", "login_refused", "eve", DENIED),
+    ("2026-02-01", "login", "eve", ""),
+    ("2026-02-02", "login_refused", "eve", LIMIT),
+    ("2026-02-03", "logout", "eve", "client close request"),
+    ("2026-03-01", "login_refused", "eve", DENIED),
+    ("2026-03-02", "login_refused", "eve", DENIED),
+    ("2026-04-01", "login_refused", "zoe", DENIED),
+    ("2026-05-01", "login", "eve of idp", ""),
+];
+
+/// Lines of that process, in order; somebody has forged a token at its end, and two statements were told.
+fn earlier() -> Vec<Value> {
+    let of_principal = |(day, event, whose, reason): (&str, &str, &str, &str)| {
+        let (principal, issuer) = whose.split_once(" of ").unzip();
+        let method = if issuer.is_some() { "jwt" } else { "trust" };
+        json!({
+            "ts": at(day), "event": event, "principal": principal.unwrap_or(whose), "issuer": issuer,
+            "method": method, "reason": reason,
+        })
+    };
+    let forged = json!({
+        "ts": at("2026-04-02"), "event": "login_refused", "principal": null, "claimed_issuer": "idp",
+        "method": "jwt", "client": {"addr": "192.0.2.7"}, "reason": "JWT authentication failed",
+        "detail": "the token's signature is not that of key a",
+    });
+    let statement = |text: &str| json!({"ts": at("2026-04-03"), "event": "statement", "text": text});
+    let mut lines: Vec<_> = EARLIER.map(of_principal).into();
+    lines.push(forged);
+    let without = ["select ?", "select \"it's 1\", a1, $1 from \"2\" -- ?"];
+    let with = ["select 'x'", "select 1", "where a=-5", "select $a$ $a$", "limit 1.5"];
+    lines.extend(without.into_iter().chain(with).map(statement));
+    for (line, seq) in lines.iter_mut().zip(1..) {
+        (line["process"], line["seq"]) = ("00000000".into(), seq.into());
+    }
+    lines
+}
+
+fn at(day: &str) -> String {
+    format!("{day}T00:00:00.000000Z")
+}
 
 #[test]
 fn the_queries_for_auditors_find_what_they_ask_for() {
@@ -143,7 +189,7 @@ fn the_queries_for_auditors_find_what_they_ask_for() {
     let postgres = postgres();
     postgres.psql("postgres", "create database evidence");
     load_audit(postgres, "evidence", &file(&pooler));
-    for line in EARLIER.lines() {
+    for line in earlier() {
         postgres.psql("evidence", &format!("insert into audit values ($${line}$$)"));
     }
     let block = example("evidence");
@@ -161,15 +207,15 @@ fn the_queries_for_auditors_find_what_they_ask_for() {
     assert!(of("A.5.17").contains("audit_third"), "{}", of("A.5.17"));
     assert!(of("how many lines are missing").trim().ends_with("|0"), "{}", of("how many lines are missing"));
     let locked = of("A.5.18").lines().find(|row| row.starts_with("app|")).expect("its principal");
-    let times: Vec<_> = locked.split('|').skip(1).collect();
+    let times: Vec<_> = locked.split('|').skip(3).collect();
     assert!(times.len() == 3 && times.is_sorted() && !times[0].is_empty(), "in, ended, refused: {locked}");
     let locked: Vec<_> = of("A.5.18").lines().filter(|row| !row.starts_with("app|")).collect();
-    let eve = "eve|2026-02-01T00:00:00.000000Z||2026-03-01T00:00:00.000000Z";
-    assert_eq!(locked, [eve, "zoe|||2026-04-01T00:00:00.000000Z"]);
-    let forged = "|idp|192.0.2.7|the token's signature is not that of key a";
+    let eve = "eve|trust||2026-02-01T00:00:00.000000Z||2026-03-01T00:00:00.000000Z";
+    assert_eq!(locked, [eve, "zoe|trust||||2026-04-01T00:00:00.000000Z"]);
+    let forged = "|idp|192.0.2.7|JWT authentication failed|the token's signature is not that of key a";
     assert!(of("forged").contains(forged), "{}", of("forged"));
     let changed = of("A.8.32");
     let digest = sha256(&pooler, "denied");
     assert!(changed.contains("pool_mode") && changed.contains(&format!("1 added, 0 removed, {digest}")));
-    assert_eq!(of("A.8.11").trim(), "2|1");
+    assert_eq!(of("A.8.11").trim(), "7|5");
 }

@@ -16,9 +16,10 @@ const MACROS: [(&str, &str); 5] =
 
 /// Calls of the log that pass a text on: how the paths of their files begin, and the heading below which its
 /// rows are.
-const PASSED_ON: [(&str, &str, &str); 12] = [
+const PASSED_ON: [(&str, &str, &str); 13] = [
     ("src/boot/audit", "{error}", "The audit log"),
     ("src/boot/denials", "{error}", "Errors of the list of denied principals"),
+    ("src/boot/denials", "{warning}", "Warnings of the configuration"),
     ("src/boot/run", "{warning}", "Warnings of the configuration"),
     ("src/boot/run", "{error}", "Why a start fails"),
     ("src/boot/orders", "{warning}", "Warnings of the configuration"),
