@@ -51,7 +51,8 @@ def bar(number, what, value):
 def picture(figures):
     bars = "\n".join(bar(number, what, value) for number, (what, value) in enumerate(figures))
     height = 34 + 44 * len(figures)
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="-8 0 480 {height}" width="480" height="{height}" role="img">
+    return f"""<svg xmlns="http://www.w3.org/2000/svg"
+ viewBox="-8 0 480 {height}" width="480" height="{height}" role="img">
 <title>pgweir beside PgBouncer, whose bar is the whole length</title>
 <style>
 text {{ font: 13px sans-serif; fill: #24292f }} .theirs {{ fill: #d0d7de }} .ours {{ fill: #2f6f9f }}

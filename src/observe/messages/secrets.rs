@@ -92,8 +92,7 @@ pub(super) const SECRETS: &[Message] = &[
         NONE,
     ),
     text(
-        "auth_secret_file and auth_secret_arn prove no client with auth_type={word}, they only log in to \
-         servers of pools without a password",
+        "with auth_type={word} auth_secret_file and auth_secret_arn log in to servers, and prove no client",
         "By `any`, `ldap`, `pam`, `jwt`, `iam_caller` and `rds_iam` nobody asks what a user is proven by. \
          Servers of a pool whose database has no `password` are logged in to with it all the same.",
         "None where it is there for servers; else choose another `auth_type`, or remove the keys.",

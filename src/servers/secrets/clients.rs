@@ -77,8 +77,7 @@ pub fn check(snapshot: &Snapshot) -> Findings {
     if !keys.is_empty() && !looks_secrets_up(snapshot.settings.auth_type) {
         let word = snapshot.settings.auth_type.word();
         findings.warnings.push(format!(
-            "auth_secret_file and auth_secret_arn prove no client with auth_type={word}, they only log in to \
-             servers of pools without a password"
+            "with auth_type={word} auth_secret_file and auth_secret_arn log in to servers, and prove no client"
         ));
     }
     for (owner, read) in keys {
@@ -201,8 +200,8 @@ mod tests {
             let told = told(method);
             assert_eq!(told.is_empty(), asks.contains(method), "{method}: {told:?}");
             let is_true = |line: &String| {
-                line.contains(&format!("prove no client with auth_type={method},"))
-                    && line.ends_with("log in to servers of pools without a password")
+                line.starts_with(&format!("with auth_type={method} auth_secret_file"))
+                    && line.ends_with(" log in to servers, and prove no client")
             };
             assert!(told.iter().all(is_true), "{told:?}");
         }
