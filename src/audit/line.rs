@@ -144,6 +144,9 @@ impl Context {
         line.bare("wait_us", done.wait.0).bare("queries", done.queries);
         line.bare("bytes_in", done.bytes_in).bare("bytes_out", done.bytes_out);
         line.plain("outcome", done.outcome.word());
+        if let Some(limit) = done.canceled_by {
+            line.plain("canceled_by", limit);
+        }
         if let Some(said) = &done.context {
             line.object("context", |context| {
                 for (key, value) in said.iter() {

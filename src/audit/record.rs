@@ -133,6 +133,8 @@ pub struct Transaction {
     pub bytes_out: u64,
     /// How it stands.
     pub outcome: Outcome,
+    /// The setting whose limit was over, for which a query of it was cancelled.
+    pub canceled_by: Option<&'static str>,
     /// What its client has said of the request that it works for, as (key, value) of
     /// `request_context_keys`; `None`: nothing. Bounded as `Client::context` is.
     pub context: Option<Pairs>,

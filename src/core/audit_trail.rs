@@ -9,6 +9,7 @@
 use super::conn::{Client, CloseReason, Leave, Reason, Server, Tally};
 use super::login_handoff::{ClientIdentity, ServerIdentity};
 use super::net::Net;
+use super::query_limits::Limit;
 use super::worker_core::Core;
 use crate::audit::{
     Logout, Outcome, Record, ServerClosed, ServerFacts, Statement, StatementKind, Tap, Totals, Transaction,
@@ -93,9 +94,9 @@ impl Core {
         }
     }
 
-    /// What ends is told of with the time at which it is found to be over, behind PostgreSQL's last line of it:
-    /// a worker looks at its clock once a round, and may lose its core behind that. What begins later does so
-    /// later by the same clock.
+    /// What ends is told of with the time at which it is found to be over, behind PostgreSQL's last line of
+    /// it: a worker looks at its clock once a round, and may lose its core behind that. What begins later
+    /// does so later by the same clock.
     fn look_at_clock(&mut self) {
         if let Some(tap) = &self.audit {
             let now = tap.now();
@@ -227,6 +228,7 @@ fn transaction(client: &Client, server: &Server, now: Micros, outcome: Outcome) 
         bytes_in: totals.bytes_in - before.bytes_in,
         bytes_out: totals.bytes_out - before.bytes_out,
         outcome,
+        canceled_by: client.request.canceled_by().map(Limit::name),
         context: client.context.as_ref().and_then(|context| context.pairs()),
     })
 }

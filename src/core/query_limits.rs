@@ -6,7 +6,7 @@
 //! so nobody waits for ever. While such a cancel is under way its client is not read (`Reason::Canceling`):
 //! what it says next is not what the cancel ends. The janitor asks and carries out what closes.
 
-use super::conn::{Canceled, Client, Phase, Reason, Stand};
+use super::conn::{Canceled, Client, Phase, Reason, Request, Stand};
 use super::net::Net;
 use super::pool::Part;
 use super::worker_core::Core;
@@ -143,8 +143,21 @@ impl Core {
     }
 }
 
+impl Request {
+    /// The limit for which a query of the present transaction was cancelled.
+    pub(super) fn canceled_by(&self) -> Option<Limit> {
+        let began = self.xact_began_at;
+        match (self.xact_canceled_at > began, self.canceled_at > began) {
+            (true, _) => Some(Limit::Transaction),
+            (false, true) => Some(Limit::Query),
+            (false, false) => None,
+        }
+    }
+}
+
 impl Limit {
-    fn name(self) -> &'static str {
+    /// Of the setting.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Query => "query_timeout",
             Self::Transaction => "transaction_timeout",

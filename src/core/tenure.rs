@@ -4,8 +4,8 @@
 //! Who is to end is found by the janitor's pass (a token's end) or by a [`Judge`], and is marked. A marked
 //! session ends where it is in no transaction: at once, or at the boundary that comes next, and its server is
 //! taken back as at any other. Until then its requests go on one by one, each when the one before is answered
-//! (`relay/draining.rs`), so that none that is sent ahead begins another transaction; one that is open where a
-//! message or batch ends in which the first has ended is cut. Nothing here is on the path of a session that
+//! (`relay/draining.rs`), so that none that is sent ahead begins another transaction; one that is open where
+//! a message or batch ends in which the first has ended is cut. Nothing here is on the path of a session that
 //! is not marked but the look at its mark.
 //!
 //! Never cuts a transaction, but for `identity_on_denied=drop_now` or where one that is denied has lasted for

@@ -56,6 +56,21 @@ fn transactions_that_end_in_another_way_are_told_so_and_long_ones_meanwhile() {
 }
 
 #[test]
+fn a_transaction_of_which_a_limit_has_cancelled_a_query_names_the_limit() {
+    for limit in ["query_timeout", "transaction_timeout"] {
+        let pooler = audited().set("timeout_action", "cancel").set(limit, "1").start();
+        let mut client = pooler.client();
+        assert_eq!(client.simple("select pg_sleep(60)").errors.len(), 1);
+        client.simple("select 1");
+        let lines = wait_for(&pooler, "transaction", 2);
+        assert_eq!(field(&lines[0], "canceled_by"), limit, "{lines:?}");
+        assert_eq!(field(&lines[0], "outcome"), "complete", "its session goes on");
+        assert!(!lines[1].contains("canceled_by"), "{lines:?}");
+        hold_to_schema(&file(&pooler));
+    }
+}
+
+#[test]
 fn a_transaction_tells_which_request_it_was_for_and_the_next_one_does_not() {
     let pooler = audited().set("request_context_keys", "traceparent, x-amzn-trace-id").start();
     let mut client = pooler.client();

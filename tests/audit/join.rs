@@ -40,13 +40,16 @@ fn work(port: u16, tenant: usize, client: usize, until: Instant) -> usize {
     let pause = if until > Instant::now() { ", pg_sleep(0.05)" } else { "" };
     let mut count = 0;
     while count < TRANSACTIONS || Instant::now() < until {
-        let (number, sql) = (count, format!("select 'by {name}', {count}{pause}"));
+        let number = count;
         count += 1;
+        let fails = number % 10 == 9;
+        let from = if fails { " from nowhere" } else { "" };
+        let sql = format!("select 'by {name}', {number}{pause}{from}");
         if number % 3 == 0 {
-            assert!(session.simple(&sql).errors.is_empty());
+            assert_eq!(session.simple(&sql).errors.len(), usize::from(fails));
         } else {
             session.simple("begin");
-            assert!(session.simple(&sql).errors.is_empty());
+            assert_eq!(session.simple(&sql).errors.len(), usize::from(fails));
             session.simple(if number % 3 == 1 { "commit" } else { "rollback" });
         }
     }
@@ -65,13 +68,13 @@ pub(crate) fn load_audit(postgres: &Postgres, database: &str, audit: &Path) {
     copy(postgres, database, audit, "audit");
 }
 
-/// Both logs as tables of a database: `audit`, and `pg_log_lines` of those lines that have a duration.
+/// Both logs as tables of a database: `audit`, and `pg_log_lines` of those lines that have a statement.
 fn load(postgres: &Postgres, audit: &Path, scratch: &Path) {
     load_audit(postgres, "postgres", audit);
     let log = std::fs::read(postgres.socket_directory().join("log")).expect("is there");
     let ours: String = String::from_utf8_lossy(&log)
         .lines()
-        .filter(|line| line.contains("|LOG:  duration: "))
+        .filter(|line| line.contains("|LOG:  duration: ") || line.contains("|STATEMENT:  "))
         .map(|line| format!("{line}\n"))
         .collect();
     let of_log = scratch.join("postgres.log");
@@ -176,12 +179,25 @@ fn every_transaction_of_postgresqls_log_is_of_exactly_one_session() {
     assert_eq!(count(by_time), 0);
     eprintln!("{expected} transactions, {all} lines of PostgreSQL's log, each of exactly one session");
 
-    let line = "select pid || ' ' || to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS \"UTC\"') \
-        from joined_once join transactions as t using (pid, session, txn) \
-        where at between begin_at and end_at and statement like 'select ''by %' limit 1";
-    let line = postgres.psql("postgres", line);
-    let (pid, at) = line.split_once(' ').expect("two words");
-    let script = example("jq").replace("audit.log", &file(&pooler).display().to_string());
-    let told = programs::run(Command::new("sh").args(["-c", &script]).env("PID", pid).env("AT", at));
-    assert!(told.contains("tenant"), "jq finds the session and its names: {told}");
+    // Milliseconds may lie before the begin, or behind the end.
+    for when in ["at < begin_at", "at between begin_at and end_at", "at > end_at"] {
+        let line = format!(
+            "select pid, to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS \"UTC\"'), database \
+             from joined_once join transactions as t using (pid, session, txn) \
+             where {when} and is_sure and statement like 'select ''by %' limit 1"
+        );
+        let line = postgres.psql("postgres", &line);
+        let Some((pid, rest)) = line.split_once('|') else { continue };
+        let (at, database) = rest.split_once('|').expect("three words");
+        let told = who_was_behind(&file(&pooler), pid, at);
+        assert!(told.contains(&format!("\"database\":\"{database}\"")), "{when}: {told}");
+    }
+    let nobody = who_was_behind(&file(&pooler), "1", "2020-01-01 00:00:00 UTC");
+    assert_eq!(nobody, "no transaction within 20 ms of 2020-01-01 00:00:00 UTC\n");
+}
+
+/// What the page's lines for jq tell of a backend at a time.
+fn who_was_behind(audit: &Path, pid: &str, at: &str) -> String {
+    let script = example("jq").replace("audit.log", &audit.display().to_string());
+    programs::run(Command::new("sh").args(["-c", &script]).env("PID", pid).env("AT", at))
 }

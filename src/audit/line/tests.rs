@@ -57,6 +57,7 @@ fn times_and_sessions_are_written_for_all_processes() {
         bytes_in: 20,
         bytes_out: 30,
         outcome: Outcome::Complete,
+        canceled_by: Some("query_timeout"),
         context: Some([("traceparent".into(), "00-a\"b".into())].into()),
     };
     let line = read(|out| context(Statements::None).record(out, 5, &Record::Transaction(transaction)));
@@ -67,6 +68,7 @@ fn times_and_sessions_are_written_for_all_processes() {
         (&line["server"]["authorization_age_us"], &line["server"]["addr"]),
         (&2_000.into(), &"::1".into())
     );
+    assert_eq!((&line["outcome"], &line["canceled_by"]), (&"complete".into(), &"query_timeout".into()));
     assert_eq!(line["context"], serde_json::json!({ "traceparent": "00-a\"b" }));
     assert_eq!((&line["v"], &line["seq"], &line["process"]), (&1.into(), &5.into(), &"000000ab".into()));
 }

@@ -14,7 +14,7 @@ mod shown_name;
 mod tally;
 mod tenure;
 
-pub(in crate::core) use client::{Canceled, Client, Stand};
+pub(in crate::core) use client::{Canceled, Client, Request, Stand};
 pub(in crate::core) use client_context::{ContextChange, ContextNote};
 pub(in crate::core) use close_reason::{CloseReason, Leave};
 pub(in crate::core) use flow_control::{FlowControl, Hold, Partial, Reason};

@@ -39,8 +39,8 @@ impl<N: Net> Relay<'_, N, ClientId> {
 }
 
 impl<N: Net> Relay<'_, N, ServerId> {
-    /// A command is complete. What a marked client's says of the end of its transaction counts where the server
-    /// tells the end of what was sent: before, what follows may have been done already, and is told of.
+    /// A command is complete. What a marked client's says of the end of its transaction counts where the
+    /// server tells the end of what was sent: before, what follows may have been done already, and is told.
     #[inline]
     pub(super) fn completed(&mut self, client: ClientId, header: FrameHeader) {
         let payload = self.walk.payload(header);
