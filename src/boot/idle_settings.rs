@@ -49,7 +49,8 @@ pub(super) fn warnings(snapshot: &Snapshot, hba: &Hba) -> Vec<String> {
     idle(snapshot, hba).into_iter().map(|(_, warning)| warning).collect()
 }
 
-/// What a SET of `key` has to be told: that it has no effect, and what had one under `before` and has none now.
+/// What a SET of `key` has to be told: that it has no effect, and what had one under `before` and has none
+/// now.
 pub(super) fn news(before: &Policy, snapshot: &Snapshot, hba: &Hba, key: &str) -> Vec<String> {
     let known = warnings(&before.snapshot, &before.hba);
     let is_new = |(name, warning): &(&str, String)| *name == key || !known.contains(warning);

@@ -62,7 +62,7 @@ pub(super) fn read(snapshot: &Snapshot, hba: &Hba) -> Result<Tokens, Vec<String>
     }
     let names = Names { has_issuer: &|name| snapshot.issuers.contains_key(name), has_map: &has_map };
     if snapshot.issuers.is_empty() {
-        errors.push("logins by jwt need an issuer: [issuers] is empty".to_owned());
+        errors.push("logins by jwt need an issuer: [issuers] has no entry that holds".to_owned());
     } else {
         errors.extend(rules.iter().filter_map(|rule| Some(rule_error(rule, names.problem_of(rule.jwt()?)?))));
     }

@@ -39,7 +39,7 @@ pub enum Refusal {
     NoClaim { claim: String },
     #[error("claim iss is not the issuer's: {iss}")]
     WrongIssuer { iss: String },
-    #[error("claim {claim} has none of the audiences that are accepted: {found}")]
+    #[error("claim {claim} is {found}, which is none of the audiences that are accepted")]
     WrongAudience { claim: String, found: String },
     #[error("claim {claim} is no point in time")]
     BadTime { claim: &'static str },
@@ -49,7 +49,7 @@ pub enum Refusal {
     NotYet { ahead_s: u64 },
     #[error("the token says that it was issued {ahead_s} s from now (iat)")]
     IssuedInFuture { ahead_s: u64 },
-    #[error("the token is valid for {lifetime_s} s, more than the {most_s} s that are accepted")]
+    #[error("the token is valid for {lifetime_s} s, more than the {most_s} s of max_token_age")]
     LivesTooLong { lifetime_s: u64, most_s: u64 },
     #[error("claim {claim} has none of the values that are required")]
     ClaimNotAllowed { claim: String },

@@ -91,7 +91,7 @@ impl Reason {
             }
             Self::Unreadable => {
                 "write JSON with username and password, or a password of one line, whole: into another file, \
-                 then rename that"
+                 then rename that; of clients {\"users\": {\"NAME\": \"PASSWORD\"}}, or lines as in auth_file"
             }
             Self::Inaccessible => "let the user that the pooler runs as read it",
             Self::Denied => {

@@ -19,7 +19,7 @@ use std::time::Duration;
 /// A secret shorter than this is no secret: what is said without it would show it as well.
 const HIDDEN_BYTES_MIN: usize = 8;
 
-/// What PostgreSQL says of a login by itself: a secret that is one of its words would be told by their absence.
+/// What PostgreSQL says of a login by itself: a secret that is one of its words would be told by its absence.
 /// Source: PostgreSQL, src/backend/libpq/auth.c (auth_failed, ClientAuthentication), utils/init/postinit.c.
 const SAID_BY_ITSELF: &str = "\
     password authentication failed for user, \
@@ -89,8 +89,8 @@ impl Credential {
     }
 
     /// What a server says, for the log and for clients. One that repeats the secret it was shown must not
-    /// have it told to others. A word stays that a server says by itself, or repeats of what is `public`, since
-    /// its absence would tell it.
+    /// have it told to others. A word stays that a server says by itself, or repeats of what is `public`,
+    /// since its absence would tell it.
     pub(super) fn hide_in(&self, words: &str, public: &[&str]) -> String {
         let without = |secret: &str| {
             let is_word = secret.len() < HIDDEN_BYTES_MIN || SAID_BY_ITSELF.contains(secret);

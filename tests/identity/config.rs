@@ -98,7 +98,7 @@ fn rules_and_options_name_what_is_there() {
         assert!(setting.contains(&format!("auth_jwt_options: {expected}")), "{options}\n{setting}");
     }
     let none = PoolerSetup::new(postgres()).set("auth_type", "jwt").set("listen_addr", "").check(&[]);
-    assert!(programs::said(&none).contains("[issuers] is empty"));
+    assert!(programs::said(&none).contains("[issuers] has no entry that holds"));
 }
 
 #[test]

@@ -96,7 +96,7 @@ const CASES: [(&str, Narrow, &str, &str); 10] = [
         "the audience is gone",
         |pooler, one| to_entry(pooler, one, "map=teams required_claims=team=red|blue audience=postgres"),
         TOKEN,
-        "issuer tests: claim aud has none of the audiences that are accepted: web",
+        "issuer tests: claim aud is web, which is none of the audiences that are accepted",
     ),
     (
         "a claim must have another value",

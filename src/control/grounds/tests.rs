@@ -169,9 +169,12 @@ fn an_issuer_that_is_gone_takes_its_sessions_away() {
 #[test]
 fn an_entry_that_is_narrowed_takes_the_tokens_away() {
     let gone = |text, narrow: fn(&mut Files)| lapses(DenyReason::TokenNotAccepted, text, narrow);
-    gone("issuer staff: claim aud has none of the audiences that are accepted: postgres, web", |files| {
-        files.rules.audiences = vec!["others".into()];
-    });
+    gone(
+        "issuer staff: claim aud is postgres, web, which is none of the audiences that are accepted",
+        |files| {
+            files.rules.audiences = vec!["others".into()];
+        },
+    );
     gone("issuer staff: the token's algorithm is not allowed: RS256", |files| {
         files.rules.algorithms = vec![Algorithm::ES256];
     });
@@ -181,7 +184,7 @@ fn an_entry_that_is_narrowed_takes_the_tokens_away() {
     gone("issuer staff: claim email is missing, or not of its form", |files| {
         files.rules.required = vec![RequiredClaim { name: name("email"), values: None }];
     });
-    gone("issuer staff: the token is valid for 3600 s, more than the 600 s that are accepted", |files| {
+    gone("issuer staff: the token is valid for 3600 s, more than the 600 s of max_token_age", |files| {
         files.rules.token_lifetime_max_s = 600;
     });
     gone("issuer staff: claim email is missing, or not of its form", |files| {

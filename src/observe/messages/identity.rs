@@ -58,9 +58,9 @@ pub(super) const REFUSALS: &[Message] = &[
     ),
     text("claim iss is not the issuer's: {iss}", "It must be the same to the letter.", OF_ISSUER),
     text(
-        "claim {claim} has none of the audiences that are accepted: {found}",
+        "claim {claim} is {found}, which is none of the audiences that are accepted",
         "The token was issued for somebody else.",
-        "Have the client ask for a token for pgweir.",
+        "Have the client ask for a token for what `audience` of the issuer's entry says, or correct that.",
     ),
     text(
         "claim {claim} is no point in time",
@@ -79,9 +79,9 @@ pub(super) const REFUSALS: &[Message] = &[
         "Compare the clocks.",
     ),
     text(
-        "the token is valid for {lifetime_s} s, more than the {most_s} s that are accepted",
+        "the token is valid for {lifetime_s} s, more than the {most_s} s of max_token_age",
         "A token that is stolen is good for as long.",
-        "Have shorter ones issued, or raise the bound.",
+        "Have shorter ones issued, or raise `max_token_age` of the issuer's entry.",
     ),
     text("claim {claim} has none of the values that are required", "The entry wants one of them.", OF_ISSUER),
     text(

@@ -56,7 +56,7 @@ pub(super) fn sections() -> Vec<Section> {
 /// What refuses `[issuers]`, `auth_claims_file`, `auth_jwt_options` and rules with `jwt`.
 const TOKEN_ERRORS: &[Message] = &[
     text(
-        "logins by jwt need an issuer: [issuers] is empty",
+        "logins by jwt need an issuer: [issuers] has no entry that holds",
         "`auth_type=jwt`, or a rule with `jwt`, and nobody is there whose tokens would count.",
         "Add an entry to `[issuers]`.",
     ),

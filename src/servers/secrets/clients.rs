@@ -77,7 +77,8 @@ pub fn check(snapshot: &Snapshot) -> Findings {
     if !keys.is_empty() && !looks_secrets_up(snapshot.settings.auth_type) {
         let word = snapshot.settings.auth_type.word();
         findings.warnings.push(format!(
-            "with auth_type={word} auth_secret_file and auth_secret_arn log in to servers, and prove no client"
+            "with auth_type={word} auth_secret_file and auth_secret_arn log in to servers, and prove no \
+             client"
         ));
     }
     for (owner, read) in keys {
