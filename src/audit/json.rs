@@ -6,11 +6,46 @@
 use crate::base::limits::AUDIT_TEXT_BYTES_MAX;
 use std::fmt::{Display, Write as _};
 
-/// An object that is being written.
+/// An object that is being written, by [`members`] and [`Object::named`].
 pub(crate) struct Object<'a> {
     out: &'a mut String,
     is_empty: bool,
 }
+
+/// Writes members of an object, in this order: `members!(object, "name": value, ...)`, of a [`Value`] each. A
+/// name has no letter to be escaped; it is one text with all that stands around it, since the audit log
+/// writes twenty of them for each transaction.
+macro_rules! members {
+    ($object:expr, $($name:literal: $value:expr),+ $(,)?) => {{
+        let object = &mut *$object;
+        $(object.member(concat!(",\"", $name, "\":"), $value);)+
+    }};
+}
+pub(crate) use members;
+
+/// What a member may have.
+pub(crate) trait Value {
+    /// Writes it at the end of `out`.
+    fn write(self, out: &mut String);
+}
+
+/// A text that is displayed, and has no letter to be escaped.
+pub(crate) struct Plain<T>(pub T);
+
+/// A text that has no letter to be escaped.
+pub(crate) struct Word<'a>(pub &'a str);
+
+/// An address of IPv4.
+pub(crate) struct Octets(pub [u8; 4]);
+
+/// JSON that is ready.
+pub(crate) struct Ready(pub &'static str);
+
+/// An object within, which is filled by this.
+pub(crate) struct Inner<F>(pub F);
+
+/// A list of objects within, of these items, each filled by that.
+pub(crate) struct List<I, F>(pub I, pub F);
 
 impl<'a> Object<'a> {
     /// Begins one at the end of `out`.
@@ -19,76 +54,116 @@ impl<'a> Object<'a> {
         Self { out, is_empty: true }
     }
 
-    fn name(&mut self, name: &str) {
+    /// See [`members`], which gives the name with a comma before it, its quotes and its colon.
+    #[inline]
+    pub(crate) fn member(&mut self, name: &'static str, value: impl Value) {
+        let has_none_before = std::mem::take(&mut self.is_empty);
+        self.out.push_str(if has_none_before { &name[1..] } else { name });
+        value.write(self.out);
+    }
+
+    /// A member whose name is known when it is written.
+    pub(crate) fn named(&mut self, name: &str, value: impl Value) {
         if !std::mem::take(&mut self.is_empty) {
             self.out.push(',');
         }
         quote(self.out, name);
         self.out.push(':');
-    }
-
-    /// A text.
-    pub(crate) fn text(&mut self, name: &str, value: &str) -> &mut Self {
-        self.name(name);
-        quote(self.out, value);
-        self
-    }
-
-    /// A text, or `null`.
-    pub(crate) fn text_or_null(&mut self, name: &str, value: Option<&str>) -> &mut Self {
-        match value {
-            Some(value) => self.text(name, value),
-            None => self.bare(name, "null"),
-        }
-    }
-
-    /// A number or a truth value.
-    pub(crate) fn bare(&mut self, name: &str, value: impl Display) -> &mut Self {
-        self.name(name);
-        let _ = write!(self.out, "{value}"); // a String takes all
-        self
-    }
-
-    /// A text that is displayed, and has neither quotes nor control characters.
-    pub(crate) fn plain(&mut self, name: &str, value: impl Display) -> &mut Self {
-        self.name(name);
-        let _ = write!(self.out, "\"{value}\""); // a String takes all
-        self
-    }
-
-    /// An object within.
-    pub(crate) fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) -> &mut Self {
-        self.name(name);
-        let mut inner = Object::begin(self.out);
-        fill(&mut inner);
-        inner.end();
-        self
-    }
-
-    /// A list of objects within.
-    pub(crate) fn list<T>(
-        &mut self,
-        name: &str,
-        items: impl IntoIterator<Item = T>,
-        mut fill: impl FnMut(&mut Object<'_>, T),
-    ) -> &mut Self {
-        self.name(name);
-        self.out.push('[');
-        for (position, item) in items.into_iter().enumerate() {
-            if position > 0 {
-                self.out.push(',');
-            }
-            let mut inner = Object::begin(self.out);
-            fill(&mut inner, item);
-            inner.end();
-        }
-        self.out.push(']');
-        self
+        value.write(self.out);
     }
 
     /// Ends it.
     pub(crate) fn end(self) {
         self.out.push('}');
+    }
+}
+
+macro_rules! numbers {
+    ($($kind:ty),+) => {
+        $(impl Value for $kind {
+            #[inline]
+            fn write(self, out: &mut String) {
+                out.push_str(itoa::Buffer::new().format(self));
+            }
+        })+
+    };
+}
+numbers!(u16, u32, u64, usize, i64);
+
+impl Value for bool {
+    fn write(self, out: &mut String) {
+        out.push_str(if self { "true" } else { "false" });
+    }
+}
+
+impl Value for &str {
+    fn write(self, out: &mut String) {
+        quote(out, self);
+    }
+}
+
+/// `null` where there is none.
+impl<T: Value> Value for Option<T> {
+    fn write(self, out: &mut String) {
+        match self {
+            Some(value) => value.write(out),
+            None => out.push_str("null"),
+        }
+    }
+}
+
+impl<T: Display> Value for Plain<T> {
+    fn write(self, out: &mut String) {
+        let _ = write!(out, "\"{}\"", self.0); // a String takes all
+    }
+}
+
+impl Value for Word<'_> {
+    #[inline]
+    fn write(self, out: &mut String) {
+        out.push('"');
+        out.push_str(self.0);
+        out.push('"');
+    }
+}
+
+impl Value for Ready {
+    fn write(self, out: &mut String) {
+        out.push_str(self.0);
+    }
+}
+
+impl Value for Octets {
+    fn write(self, out: &mut String) {
+        let mut dot = '"'; // in front of the first one
+        for octet in self.0 {
+            out.push(std::mem::replace(&mut dot, '.'));
+            out.push_str(itoa::Buffer::new().format(octet));
+        }
+        out.push('"');
+    }
+}
+
+impl<F: FnOnce(&mut Object<'_>)> Value for Inner<F> {
+    #[inline]
+    fn write(self, out: &mut String) {
+        let mut inner = Object::begin(out);
+        (self.0)(&mut inner);
+        inner.end();
+    }
+}
+
+impl<I: IntoIterator, F: FnMut(&mut Object<'_>, I::Item)> Value for List<I, F> {
+    fn write(self, out: &mut String) {
+        let Self(items, mut fill) = self;
+        out.push('[');
+        for (position, item) in items.into_iter().enumerate() {
+            if position > 0 {
+                out.push(',');
+            }
+            Inner(|inner: &mut Object<'_>| fill(inner, item)).write(out);
+        }
+        out.push(']');
     }
 }
 
@@ -133,19 +208,28 @@ mod tests {
     fn an_object_is_what_it_was_filled_with() {
         let mut out = String::new();
         let mut object = Object::begin(&mut out);
-        object.text("a", "x\"\\\n\0\u{85}\u{2028}é").bare("b", 7).text_or_null("c", None);
-        object.object("d", |inner| {
-            inner.plain("e", "1.5");
-        });
-        object.list("f", [1, 2], |inner, number| {
-            inner.bare("n", number);
-        });
+        members!(&mut object, "a": "x\"\\\n\0\u{85}\u{2028}é", "b": 7_u64, "c": None::<u64>);
+        members!(
+            &mut object,
+            "d": Inner(|inner: &mut Object<'_>| members!(inner, "e": Plain(1.5))),
+            "f": List([1_u64, 2], |inner: &mut Object<'_>, number| members!(inner, "n": number)),
+        );
+        object.named("g\"", true);
         object.end();
         assert_eq!(
             out,
             "{\"a\":\"x\\\"\\\\\\n\\u0000\\u0085\\u2028é\",\"b\":7,\"c\":null,\"d\":{\"e\":\"1.5\"},\
-             \"f\":[{\"n\":1},{\"n\":2}]}"
+             \"f\":[{\"n\":1},{\"n\":2}],\"g\\\"\":true}"
         );
+    }
+
+    #[test]
+    fn an_address_is_written_as_the_library_shows_it() {
+        for octets in [[0, 0, 0, 0], [127, 0, 0, 1], [10, 20, 30, 255]] {
+            let mut out = String::new();
+            Octets(octets).write(&mut out);
+            assert_eq!(out, format!("\"{}\"", std::net::Ipv4Addr::from(octets)));
+        }
     }
 
     #[test]

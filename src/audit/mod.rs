@@ -9,19 +9,19 @@
 mod audit;
 mod digest;
 mod event;
-mod json;
+pub(crate) mod json;
 mod line;
 mod output;
 mod record;
 mod redact;
 mod ring;
 mod shared;
+mod shown;
 mod writer;
 
 pub use audit::{Audit, AuditOrder, Room};
 pub use digest::TextDigest;
 pub use event::{Change, Credentials, Event, Login, RefusedLogin, Secret};
-pub(crate) use json::Object;
 pub use line::Statements;
 pub use output::{Output, Target};
 pub use record::{

@@ -96,11 +96,11 @@ fn open_file(path: &Path) -> io::Result<Kind> {
 }
 
 /// Whether a file ends with half a line, of a process that was killed or a disk that was full: what is
-/// appended would be lost with it.
-fn ends_amid_line(file: &File) -> bool {
-    let mut last = [b'\n'];
+/// appended would be lost with it. One that cannot be read may.
+fn may_end_amid_line(file: &File) -> bool {
+    let mut last = [0];
     let bytes = file.metadata().map_or(0, |found| found.len());
-    bytes > 0 && file.read_at(&mut last, bytes - 1).is_ok() && last != [b'\n']
+    bytes > 0 && (file.read_at(&mut last, bytes - 1).is_err() || last != [b'\n'])
 }
 
 impl Output {
@@ -112,7 +112,7 @@ impl Output {
     pub fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
             Kind::File { file, begins_line } => {
-                if !*begins_line && ends_amid_line(file) {
+                if !*begins_line && may_end_amid_line(file) {
                     file.write_all(b"\n")?;
                 }
                 *begins_line = true;

@@ -47,6 +47,14 @@ struct DroppedLine {
 }
 
 impl Batch {
+    /// Empties it. What its text has taken of memory is for the next one, as far as a batch goes.
+    fn clear(&mut self) {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        text.shrink_to(2 * limits::AUDIT_BATCH_BYTES);
+        *self = Self { text, ..Self::default() };
+    }
+
     fn has_room(&self) -> bool {
         self.text.len() < limits::AUDIT_BATCH_BYTES
     }
@@ -252,7 +260,7 @@ impl Writer {
     /// Writes the batch; false where the output took nothing and it is to be tried again later.
     fn write(&mut self) -> bool {
         let Some(output) = &mut self.output else {
-            self.batch = Batch::default();
+            self.batch.clear();
             return true;
         };
         while self.batch.written < self.batch.text.len() {
@@ -275,7 +283,7 @@ impl Writer {
         }
         self.trouble.is_over();
         self.shared.count_lines(self.batch.lines);
-        self.batch = Batch::default();
+        self.batch.clear();
         true
     }
 

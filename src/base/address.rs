@@ -41,6 +41,14 @@ impl Address {
         }
     }
 
+    /// An address of IPv4.
+    pub fn octets(&self) -> Option<[u8; 4]> {
+        match self {
+            Self::Tcp(SocketAddr::V4(address)) => Some(address.ip().octets()),
+            Self::Tcp(SocketAddr::V6(_)) | Self::Unix { .. } => None,
+        }
+    }
+
     /// The `addr` column of SHOW: the IP address, or `unix`.
     pub fn host_text(&self) -> String {
         match self {

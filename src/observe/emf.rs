@@ -6,7 +6,8 @@
 //! that is paid for. Source: Amazon CloudWatch User Guide, "Specification: Embedded metric format"; Amazon
 //! RDS User Guide, "Monitoring RDS Proxy metrics with Amazon CloudWatch".
 
-use crate::audit::{Object, Output, Target};
+use crate::audit::json::{Inner, List, Object, Ready, Word, members};
+use crate::audit::{Output, Target};
 use crate::base::{Micros, limits};
 use crate::stats::{PoolCounters, PoolLevels};
 use crate::status::Status;
@@ -112,23 +113,25 @@ fn line(
     metrics: &[(&'static str, &'static str, u64)],
 ) {
     let mut line = Object::begin(out);
-    line.object("_aws", |aws| {
-        aws.bare("Timestamp", at.as_millisecond());
-        aws.list("CloudWatchMetrics", [()], |directive, ()| {
-            let dimensions =
-                if database.is_some() { "[[\"Pooler\",\"Database\"]]" } else { "[[\"Pooler\"]]" };
-            directive.text("Namespace", NAMESPACE).bare("Dimensions", dimensions);
-            directive.list("Metrics", metrics, |metric, (name, unit, _)| {
-                metric.plain("Name", name).plain("Unit", unit);
-            });
-        });
-    });
-    line.text("Pooler", pooler);
+    let dimensions = if database.is_some() { "[[\"Pooler\",\"Database\"]]" } else { "[[\"Pooler\"]]" };
+    let directive = |directive: &mut Object<'_>, ()| {
+        let fill = |metric: &mut Object<'_>, (name, unit, _): &(&'static str, &'static str, u64)| {
+            members!(metric, "Name": Word(name), "Unit": Word(unit));
+        };
+        members!(
+            directive,
+            "Namespace": NAMESPACE, "Dimensions": Ready(dimensions), "Metrics": List(metrics, fill),
+        );
+    };
+    let aws = |aws: &mut Object<'_>| {
+        members!(aws, "Timestamp": at.as_millisecond(), "CloudWatchMetrics": List([()], directive));
+    };
+    members!(&mut line, "_aws": Inner(aws), "Pooler": pooler);
     if let Some(database) = database {
-        line.text("Database", database);
+        members!(&mut line, "Database": database);
     }
     for (name, _, value) in metrics {
-        line.bare(name, value);
+        line.named(name, *value);
     }
     line.end();
     out.push('\n');

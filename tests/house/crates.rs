@@ -18,7 +18,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("identity", &["aws_lc_rs", "base64", "jiff", "jsonwebtoken", "regex", "serde", "serde_json", "zeroize"]),
     ("stats", &[]),
     ("tasks", &["rustix", "std::process", "std::thread", "tokio"]),
-    ("audit", &["aws_lc_rs", "jiff", "rtrb", "rustix", "std::fs", "std::process", "std::thread", "tokio"]),
+    (
+        "audit",
+        &["aws_lc_rs", "itoa", "jiff", "rtrb", "rustix", "std::fs", "std::process", "std::thread", "tokio"],
+    ),
     ("core", &["arc_swap", "hashbrown", "lru", "slab", "std::net"]),
     ("io", &["io_uring", "libc", "rustix", "rustls", "slab", "socket2", "std::net"]),
     ("tls", &["aws_lc_rs", "rustls", "std::fs", "webpki", "x509_parser", "zeroize"]),
