@@ -17,6 +17,7 @@ use crate::audit::{
 };
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::core::login_handoff::Authorization;
+use crate::wire::readable;
 use crate::wire::tags::client as tag;
 
 impl Core {
@@ -96,7 +97,7 @@ impl Core {
 
     /// What ends is told of with the time at which it is found to be over, behind PostgreSQL's last line of
     /// it: a worker looks at its clock once a round, and may lose its core behind that. What begins later
-    /// does so later by the same clock.
+    /// does so later by the same clock, on the same worker.
     fn look_at_clock(&mut self) {
         if let Some(tap) = &self.audit {
             let now = tap.now();
@@ -166,7 +167,8 @@ impl Core {
             _ => return,
         };
         let client = &self.clients[id];
-        let kept = &text[..text.len().min(limits::AUDIT_STATEMENT_BYTES_MAX)];
+        let kept = readable(text, client.encoding(&self.names));
+        let kept = &kept[..kept.len().min(limits::AUDIT_STATEMENT_BYTES_MAX)];
         // Without the zero behind it, more of the text is to come.
         let is_whole = kept.len() == text.len() && name.len() + text.len() < payload.len();
         tap.put(Record::Statement(Box::new(Statement {
@@ -178,6 +180,11 @@ impl Core {
             text: kept.into(),
             at: now,
         })));
+    }
+
+    /// Whether all of this text of a client's can be read byte by byte.
+    pub(in crate::core) fn is_readable(&self, id: ClientId, text: &[u8]) -> bool {
+        readable(text, self.clients[id].encoding(&self.names)).len() == text.len()
     }
 
     /// Leaves a `link` for each transaction that lasts.

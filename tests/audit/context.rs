@@ -41,6 +41,31 @@ fn drivers_that_prepare_a_set_or_reset_their_session_are_recorded_as_they_say() 
     hold_to_schema(&file(&pooler));
 }
 
+/// PostgreSQL reads letters, of which a backslash is half of one here: what looks like a `SET`, or a comment,
+/// to who reads bytes is a literal.
+#[test]
+fn a_literal_whose_letter_ends_with_a_backslash_says_nothing_and_comes_as_it_is() {
+    let pooler = pooler().set("audit_statements", "text").start();
+    let parameters = [("user", "app"), ("database", "app"), ("client_encoding", "SJIS")];
+    let mut client = Raw::log_in_with(pooler.port, &parameters);
+    client.simple("select 1");
+    for said in ["; set pgweir.context=$$traceparent=forged$$; --", "/*traceparent='forged'*/ /*"] {
+        let quoted = said.replace('\'', "''");
+        let sql = [&b"select E'\x95\\', '"[..], quoted.as_bytes(), b"'\0"].concat();
+        let columns = client.ask(&[raw::frame(b'Q', &sql)]).rows.remove(0);
+        assert_eq!(columns[1].as_deref(), Some(said));
+        let batch =
+            [raw::frame(b'P', &[&b"\0"[..], &sql, b"\0\0"].concat()), raw::bind("", &[]), raw::execute()];
+        let columns = client.ask(&[batch.concat(), raw::sync()]).rows.remove(0);
+        assert_eq!(columns[1].as_deref(), Some(said));
+    }
+    client.simple("select 1");
+    assert_eq!(contexts(&pooler, 6), [""; 6]);
+    let statements = wait_for(&pooler, "statement", 6).concat();
+    assert!(!statements.contains("forged") && !statements.contains("pgweir"), "{statements}");
+    hold_to_schema(&file(&pooler));
+}
+
 #[test]
 fn what_has_not_run_sets_nothing() {
     let pooler = pooler().start();

@@ -4,6 +4,7 @@
 use super::client_context::ClientContext;
 use super::client_params::ClientParams;
 use super::flow_control::{Hold, Partial};
+use super::session_sql::ENCODING;
 use super::shown_name::ShownName;
 use super::tally::Tally;
 use super::tenure::Tenure;
@@ -13,6 +14,7 @@ use crate::core::admin::ClientState;
 use crate::core::login_handoff::{ClientIdentity, ClientLogin};
 use crate::core::pool::PoolSlot;
 use crate::core::relay::ClientStatements;
+use crate::wire::TrackedNames;
 use std::sync::Arc;
 
 /// Where a client stands.
@@ -121,6 +123,12 @@ pub(in crate::core) struct Client {
 }
 
 impl Client {
+    /// The encoding of its texts, as its last server has reported it; nothing where none has.
+    pub(in crate::core) fn encoding(&self, names: &TrackedNames) -> &str {
+        let position = names.position(ENCODING);
+        position.and_then(|position| self.params.values.value(position)).map_or("", |value| value)
+    }
+
     /// A client that is idle since `now`.
     pub(crate) fn new(login: ClientLogin, pool: PoolSlot, now: Micros) -> Self {
         Self {

@@ -9,7 +9,7 @@
 use super::context::{Instead, Relay, Step};
 use super::expect::Expect;
 use crate::base::{ClientId, Peer, limits};
-use crate::core::conn::{ContextChange, ContextNote, IDLE, Stand};
+use crate::core::conn::{ContextChange, ContextNote, IDLE, Reason, Stand};
 use crate::core::net::Net;
 use crate::wire::request_context::{ContextKeys, SaidBySql, SetContext, deallocated};
 use crate::wire::tags::{client as tag, target, transaction};
@@ -55,7 +55,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
             return Step::Later;
         }
         let sql = sql_of(header.tag, payload);
-        if self.keys().is_none() {
+        if self.keys().is_none() || !self.core.is_readable(self.id, sql) {
             return self.other_text(header, sql, is_whole);
         }
         if sql.len() > WHOLE_BYTES_MAX || !is_whole {
@@ -72,16 +72,19 @@ impl<N: Net> Relay<'_, N, ClientId> {
         }
     }
 
-    /// A text that does not set the context: its comments may name one, for the transaction; and its name
-    /// may have stood for one that did.
+    /// A text that does not set the context, or of which nobody knows where its literals end: its comments
+    /// may name one, for the transaction; and its name may have stood for one that did.
     fn other_text(&mut self, header: FrameHeader, sql: &[u8], is_whole: bool) -> Step {
         let frees = self.frees_statement(header, sql);
+        let is_readable = self.core.is_readable(self.id, sql);
         let step = self.routed_frame(header);
         if step != Step::Next {
             return step;
         }
         let client = &mut self.core.clients[self.id];
-        if let Some(keys) = &self.core.pools[client.pool].rules.context_keys {
+        if let Some(keys) = &self.core.pools[client.pool].rules.context_keys
+            && is_readable
+        {
             client.context.get_or_insert_default().take_comments(keys, sql, is_whole);
         }
         match frees {
@@ -223,7 +226,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
         let server = client.link()?;
         let is_full = client.context.as_ref().is_some_and(|context| context.is_full());
         let waits = is_full || self.core.servers[server].expected.owes_ready();
-        waits.then(|| self.wait_for_answers(server))
+        waits.then(|| self.wait_for_answers(Reason::Owed))
     }
 
     /// The frame at hand has gone to the server, or has been dropped because that passes over it.
