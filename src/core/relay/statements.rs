@@ -91,7 +91,7 @@ type Users = HashMap<usize, u32>;
 #[derive(Debug)]
 struct Unnamed {
     statement: Arc<Statement>,
-    /// Its place among all that were given up.
+    /// Its place among all that were given up, from 1.
     since: u64,
 }
 
@@ -113,6 +113,8 @@ impl Default for Shard {
 #[derive(Debug, Default)]
 pub struct StatementRegistry {
     shards: [Mutex<Shard>; SHARDS],
+    /// Of each shard [`Unnamed::since`] of the first to be forgotten; 0: it has none. Written under its lock.
+    oldest: [AtomicU64; SHARDS],
     hasher: RandomState,
     next_id: AtomicU64,
     /// Texts and names.
@@ -206,6 +208,7 @@ impl StatementRegistry {
         let for_database = name_cost(name_bytes) + if *here == 1 { text_cost(&statement) } else { 0 };
         if held.unnamed.pop(&statement.id).is_some() {
             self.unnamed_bytes.fetch_sub(text_cost(&statement), Ordering::Relaxed);
+            self.note_oldest(shard, &held);
         }
         drop(held);
         let before = database.statements().charge_anyway(for_database);
@@ -265,13 +268,16 @@ impl StatementRegistry {
 
     /// Forgets the least recently named statement; false where there is none.
     fn forget_one(&self) -> bool {
-        let oldest = |shard: &Mutex<Shard>| lock(shard).unnamed.peek_lru().map(|(_, unnamed)| unnamed.since);
-        while let Some((_, at)) =
-            self.shards.iter().enumerate().filter_map(|(at, shard)| Some((oldest(shard)?, at))).min()
-        {
+        let oldest = |at: &usize| match self.oldest[*at].load(Ordering::Relaxed) {
+            0 => u64::MAX,
+            since => since,
+        };
+        while let Some(at) = (0..SHARDS).min_by_key(oldest).filter(|at| oldest(at) < u64::MAX) {
             let mut shard = lock(&self.shards[at]);
-            // Another worker may have named or forgotten all of them since.
-            let Some((id, Unnamed { statement, .. })) = shard.unnamed.pop_lru() else { continue };
+            let unnamed = shard.unnamed.pop_lru();
+            self.note_oldest(at, &shard);
+            // Another worker may have named or forgotten it since.
+            let Some((id, Unnamed { statement, .. })) = unnamed else { continue };
             shard.users.remove(&id);
             shard.by_rest.remove(&*statement.rest);
             self.unnamed_bytes.fetch_sub(text_cost(&statement), Ordering::Relaxed);
@@ -280,6 +286,12 @@ impl StatementRegistry {
             return true;
         }
         false
+    }
+
+    /// What a shard has of statements that nobody names has changed.
+    fn note_oldest(&self, at: usize, shard: &Shard) {
+        let oldest = shard.unnamed.peek_lru().map_or(0, |(_, unnamed)| unnamed.since);
+        self.oldest[at].store(oldest, Ordering::Relaxed);
     }
 
     /// A name is given up. Statements that nobody names are kept for those who come again, within
@@ -302,8 +314,9 @@ impl StatementRegistry {
         self.meter.discharge(name_cost(named.name_bytes));
         if users.is_empty() {
             shard.users.remove(&statement.id);
-            let since = self.given_up.fetch_add(1, Ordering::Relaxed);
+            let since = self.given_up.fetch_add(1, Ordering::Relaxed) + 1;
             shard.unnamed.put(statement.id, Unnamed { statement: Arc::clone(statement), since });
+            self.note_oldest(statement.shard, &shard);
             self.unnamed_bytes.fetch_add(text_cost(statement), Ordering::Relaxed);
         }
         drop(shard);
