@@ -32,6 +32,7 @@ impl Core {
     /// The periodic pass.
     pub fn janitor(&mut self, now: Micros, net: &mut impl Net) {
         self.it_is(now);
+        let now = self.now;
         let due: Vec<_> = self
             .clients
             .iter()

@@ -367,6 +367,11 @@ pub fn execute() -> Vec<u8> {
     frame(b'E', &[0; 5])
 }
 
+/// Flush.
+pub fn flush() -> Vec<u8> {
+    frame(b'H', &[])
+}
+
 /// Sync.
 pub fn sync() -> Vec<u8> {
     frame(b'S', &[])

@@ -130,12 +130,20 @@ fn a_denied_session_that_keeps_its_transaction_open_ends_all_the_same() {
 #[test]
 fn no_row_of_a_denied_session_stays_that_it_was_not_told_of() {
     postgres().psql("app", "create table told_of (at text); grant all on told_of to public");
+    let batch = |sqls: &[&str], behind_each: &[u8]| -> Vec<u8> {
+        let one = |sql: &&str| {
+            [raw::parse("", sql), raw::bind("", &[]), raw::execute(), behind_each.to_vec()].concat()
+        };
+        sqls.iter().flat_map(one).collect()
+    };
+    let block = ["commit", "begin", "insert into told_of values ('d')", "commit"];
     for (what, sent, rows) in [
-        ("another block", "commit; begin; insert into told_of values ('a'); commit", 1),
-        ("what follows it", "commit; insert into told_of values ('b')", 1),
-        ("a block left open", "commit; begin; insert into told_of values ('c')", 0),
-        ("chained", "commit and chain", 0),
-        ("behind a rollback", "rollback; begin; insert into told_of values ('d')", 0),
+        ("another block", raw::query("commit; begin; insert into told_of values ('a'); commit"), 1),
+        ("what follows it", raw::query("commit; insert into told_of values ('b')"), 1),
+        ("a block left open", raw::query("commit; begin; insert into told_of values ('c')"), 0),
+        ("chained", raw::query("commit and chain"), 0),
+        ("a batch", batch(&block, &[]).repeat(5), 0),
+        ("one with answers", batch(&block, &raw::flush()).repeat(5), 0),
     ] {
         postgres().psql("app", "truncate told_of");
         let pooler = with_list("").start();
@@ -143,7 +151,7 @@ fn no_row_of_a_denied_session_stays_that_it_was_not_told_of() {
         client.simple("begin");
         deny(&pooler, "all /a.*\n");
         pooler.wait_for_log("deny_principals has changed: 1 lines, 1 sessions end");
-        client.send(&raw::query(sent));
+        client.send(&sent);
         let outcome = client.outcome();
         let told = outcome.commands.iter().filter(|tag| tag.starts_with("INSERT")).count();
         if outcome.status.is_some() {

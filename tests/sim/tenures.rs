@@ -36,6 +36,17 @@ impl Bench {
         self.command(Command::Rules(PoolId(0), Arc::new(rules)));
     }
 
+    /// A client sends bytes, of which the core takes as many as it likes.
+    fn goes_on(&mut self, client: Peer, bytes: &[u8]) {
+        let mut left = self.says(client, bytes);
+        loop {
+            let before = std::mem::replace(&mut left, self.says(client, b""));
+            if left == before {
+                return;
+            }
+        }
+    }
+
     fn expire(&mut self) {
         self.now = END;
         self.janitor();
@@ -323,65 +334,6 @@ fn a_denial_drains_or_drops() {
     assert!(acts.iter().any(|act| act.starts_with(&format!("close {SERVER:?}"))), "{acts:?}");
 }
 
-/// Whose transaction ends in the middle of what he has sent does not go on with another.
-#[test]
-fn a_transaction_that_begins_with_the_end_of_the_last_is_cut() {
-    let (commit, begin) = (complete("COMMIT"), complete("BEGIN"));
-    let sync = frame(ask::SYNC, b"");
-    let batch = |ends: &[u8]| [&*parse("", "commit"), &bind(""), &execute(), ends].concat();
-    let parsed = empties(&[answer::PARSE_COMPLETE, answer::BIND_COMPLETE]);
-    for (sent, told_first, then, why) in [
-        (query("commit and chain"), commit.clone(), ready(b'T'), "chained"),
-        (query("commit; begin"), [&*commit, &begin].concat(), ready(b'T'), "in one message"),
-        (
-            query("rollback; begin"),
-            [complete("ROLLBACK"), begin.clone()].concat(),
-            ready(b'T'),
-            "rolled back",
-        ),
-        (batch(&sync), [&*parsed, &commit, &begin].concat(), ready(b'T'), "in one batch"),
-        (
-            batch(&frame(ask::FLUSH, b"")),
-            [&*parsed, &commit].concat(),
-            Vec::new(),
-            "and waits behind a Flush",
-        ),
-        (query("prepare transaction 'a'; begin"), complete("PREPARE TRANSACTION"), ready(b'T'), "prepared"),
-    ] {
-        let (mut bench, client) = bench(PoolMode::Transaction);
-        bench.says(client, &query("begin"));
-        bench.says(SERVER, &[begin.clone(), ready(b'T')].concat());
-        bench.expire();
-        bench.sent(client);
-        bench.says(client, &sent);
-        bench.says(SERVER, &told_first);
-        assert!(!bench.sent(client).contains("FATAL"), "{why}: the end of it is told");
-        bench.says(SERVER, &then);
-        bench.janitor();
-        assert!(bench.sent(client).ends_with(&told(EXPIRED)), "{why}");
-        assert!(bench.acts().iter().any(|act| act.starts_with(&format!("close {SERVER:?}"))), "{why}");
-    }
-}
-
-/// Where PostgreSQL tells the end of what was sent, all of it has been done, and is told.
-#[test]
-fn what_is_done_behind_a_commit_is_told_to_its_end() {
-    let (mut bench, client) = bench(PoolMode::Transaction);
-    bench.says(client, &query("begin"));
-    bench.says(SERVER, &[complete("BEGIN"), ready(b'T')].concat());
-    bench.expire();
-    bench.sent(client);
-    bench.says(client, &query("commit; insert; begin; insert; commit; insert"));
-    for tag in ["COMMIT", "INSERT 0 1", "BEGIN", "INSERT 0 2", "COMMIT", "INSERT 0 3"] {
-        bench.says(SERVER, &complete(tag));
-        bench.janitor();
-        let told = bench.sent(client);
-        assert!(told.contains(tag) && !told.contains("FATAL"), "{told}");
-    }
-    bench.says(SERVER, &ready(b'I'));
-    assert_eq!(bench.sent(client), format!("Z[I] {}", told(EXPIRED)));
-}
-
 /// What was asked for before the end was known is answered, each to its end.
 #[test]
 fn what_was_sent_ahead_of_the_end_is_no_new_transaction() {
@@ -470,3 +422,5 @@ fn kill_ends_those_that_are_meant() {
     assert!(!bench.is_closed(newcomer), "it bars nobody");
     assert_eq!(bench.counted(), [0, 0, 0, 1]);
 }
+
+mod amid;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 impl Core {
     /// An operator's question or order.
     pub fn command(&mut self, command: Command, now: Micros, net: &mut impl Net) -> Answer {
-        self.now = now;
+        self.it_is(now);
         match command {
             Command::Sweep(scope) => self.sweep(&scope, net),
             Command::Kill(scope) => self.kill(&scope, net),
@@ -306,7 +306,7 @@ impl Core {
     /// What became of a cancel request for the server with this socket id is known,
     /// or known to be unknowable.
     pub fn cancel_over(&mut self, server: u64, fate: CancelFate, now: Micros, net: &mut impl Net) {
-        self.now = now;
+        self.it_is(now);
         let Some(id) = self.find_server(server) else { return };
         let server = &mut self.servers[id];
         server.cancels = server.cancels.saturating_sub(1);

@@ -18,7 +18,7 @@ pub(in crate::core) use client::{Canceled, Client, Request, Stand};
 pub(in crate::core) use client_context::{ContextChange, ContextNote};
 pub(in crate::core) use close_reason::{CloseReason, Leave};
 pub(in crate::core) use flow_control::{FlowControl, Hold, Partial, Reason};
-pub(in crate::core) use server::{Debt, IDLE, Phase, Server, Task};
+pub(in crate::core) use server::{Debt, HalfSent, IDLE, Phase, Server, Task};
 pub(in crate::core) use session_sql::Sets;
 pub use shown_name::ShownName;
 pub(in crate::core) use tally::Tally;

@@ -27,6 +27,17 @@ pub(in crate::core) enum Task {
     Check,
 }
 
+/// Of which message the front has been sent to a server, while the rest is still with its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum HalfSent {
+    /// Of none.
+    Nothing,
+    /// Of the first since it was in no transaction: it has begun none.
+    First,
+    /// Of another.
+    Further,
+}
+
 /// Where a server stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::core) enum Phase {
@@ -59,8 +70,7 @@ pub(in crate::core) struct Server {
     pub partial: Partial,
     /// The driver holds bytes that it does not take.
     pub blocked: bool,
-    /// The front of a message has been sent to it, the rest is still with its client.
-    pub is_half_sent: bool,
+    pub half_sent: HalfSent,
     /// It has said more behind the end of its work, or of its login, than has been looked at:
     /// until then it is not at rest.
     pub has_unread: bool,
@@ -118,7 +128,7 @@ impl Server {
             hold: Hold::default(),
             partial: Partial::None,
             blocked: false,
-            is_half_sent: false,
+            half_sent: HalfSent::Nothing,
             has_unread: false,
             has_answered: false,
             close_reason: None,
@@ -167,7 +177,7 @@ impl Server {
             && self.expected.is_settled()
             && !self.expected.is_unready()
             && !self.is_midway()
-            && !self.is_half_sent
+            && self.half_sent == HalfSent::Nothing
     }
 
     /// As [`Server::is_clean`] where answers are not counted any more: nothing was sent behind a
@@ -177,7 +187,7 @@ impl Server {
             && self.expected.is_lost()
             && !self.expected.is_unready()
             && !self.is_midway()
-            && !self.is_half_sent
+            && self.half_sent == HalfSent::Nothing
     }
 
     /// Whether a message with this tag makes no sense now: it has been asked nothing, and is to speak of
@@ -208,7 +218,10 @@ impl Server {
     /// How its connection ends. Terminate behind half a message would become a part of it: a broken stream
     /// ends the session just as well, and without running what nobody has said.
     pub(crate) fn farewell(&self) -> Farewell {
-        if self.is_half_sent { Farewell::Close } else { Farewell::Terminate }
+        match self.half_sent {
+            HalfSent::Nothing => Farewell::Terminate,
+            HalfSent::First | HalfSent::Further => Farewell::Close,
+        }
     }
 
     /// The errand that cancels what it runs, for the client with this socket id.

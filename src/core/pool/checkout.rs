@@ -112,7 +112,7 @@ impl Core {
     /// Another worker's clients wait for a server of `pool`: gives one that is idle here
     /// and that nobody here wants.
     pub fn nudged(&mut self, pool: PoolId, by: WorkerId, now: Micros, net: &mut impl Net) {
-        self.now = now;
+        self.it_is(now);
         let Some(slot) = self.pool_slots.get(&(pool, Part::Pooled)).copied() else { return };
         if self.pools[slot].share.database.is_paused() {
             return;

@@ -2,8 +2,10 @@
 //! other.
 //!
 //! A request that was sent behind the end of a transaction would begin another one, so none goes to the
-//! server before the one ahead of it is answered. Never waits for what the server waits for: data of a COPY
-//! pass. Source: PostgreSQL documentation, "Message Flow": "Pipelining", "COPY Operations".
+//! server before the one ahead of it is answered, in a batch no message before the last Execute is; a
+//! session whose transaction has ended there sends nothing more. Never waits for what the server waits for:
+//! data of a COPY pass, and what ends a batch or asks for its answers. Source: PostgreSQL documentation,
+//! "Message Flow": "Pipelining", "COPY Operations".
 
 use super::context::{Relay, Step};
 use super::statement_rewrite::has_forgotten_statements;
@@ -24,14 +26,19 @@ impl<N: Net> Relay<'_, N, ClientId> {
             self.core.end_session(self.id, cause, self.net);
             return Step::Gone;
         }
-        let begins = match self.walk.rest().first() {
+        let is_held = match self.walk.rest().first() {
             None | Some(&(tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL | tag::TERMINATE)) => false,
-            Some(_) => true,
+            Some(&(tag::SYNC | tag::FLUSH)) => self.core.is_request_held(self.id),
+            Some(_) if self.core.is_next_held(self.id) => true,
+            Some(_) if self.core.clients[self.id].tenure.has_ended_amid() => {
+                self.flush();
+                self.core.end_session(self.id, cause, self.net);
+                return Step::Gone;
+            }
+            Some(_) => false,
         };
-        if begins && self.core.is_next_held(self.id) {
-            self.flush();
-            self.core.clients[self.id].hold.add(Reason::Ending, Peer::Client(self.id), self.net);
-            return Step::Later;
+        if is_held {
+            return self.wait_for_answers(Reason::Ending);
         }
         self.walk.go_on_by_one();
         Step::Next
@@ -40,7 +47,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
 
 impl<N: Net> Relay<'_, N, ServerId> {
     /// A command is complete. What a marked client's says of the end of its transaction counts where the
-    /// server tells the end of what was sent: before, what follows may have been done already, and is told.
+    /// server owes no more of what was sent: before, what follows may have been done already, and is told.
     #[inline]
     pub(super) fn completed(&mut self, client: ClientId, header: FrameHeader) {
         let payload = self.walk.payload(header);
@@ -53,11 +60,17 @@ impl<N: Net> Relay<'_, N, ServerId> {
 
 impl Core {
     /// Whether the next request of a marked client has to wait.
-    fn is_next_held(&self, id: ClientId) -> bool {
+    fn is_request_held(&self, id: ClientId) -> bool {
         self.clients[id].link().is_some_and(|server| {
             let server = &self.servers[server];
             server.is_midway() && server.expected.is_settled() || server.expected.owes_ready()
         })
+    }
+
+    /// Whether the next message of a marked client has to wait, be it of the same batch.
+    fn is_next_held(&self, id: ClientId) -> bool {
+        let owes_execute = |server| self.servers[server].expected.owes_execute();
+        self.is_request_held(id) || self.clients[id].link().is_some_and(owes_execute)
     }
 
     /// A server has said something: its client may be let on.

@@ -10,6 +10,7 @@ mod ready;
 
 use super::expect::{CopyIn, Due, Expect, Fate, Forgetting};
 use crate::wire::tags::server;
+use ready::Unready;
 use std::collections::VecDeque;
 
 /// How many ParseCompletes may be owed before a CloseComplete that comes early.
@@ -49,9 +50,7 @@ pub(in crate::core) struct Expected {
     /// The server failed in the extended protocol and discards everything up to a Sync
     /// that has not been sent yet.
     skipping: bool,
-    /// Something was sent for which no ReadyForQuery has come: the server may have an implicit transaction
-    /// open, even if all its answers are here.
-    unready: bool,
+    unready: Unready,
     amid: CopySync,
 }
 
@@ -74,12 +73,6 @@ impl Expected {
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.queue.is_empty() && !self.skipping && self.copy == CopyIn::No && self.amid != CopySync::Lost
-    }
-
-    /// A message was sent after the last ReadyForQuery, or is to be answered before the next one.
-    #[inline]
-    pub(crate) fn is_unready(&self) -> bool {
-        self.unready
     }
 
     /// Whether an answer made up now comes at once: nothing that was sent before is unanswered.
@@ -143,12 +136,12 @@ impl Expected {
             }
             if self.copy == CopyIn::Running && self.copy_ends == 0 {
                 // The server ignores it; that there was one is all that counts if the COPY fails.
-                self.unready = true;
+                self.unready = Unready::More;
                 return;
             }
         }
         debug_assert!(!self.skipping, "nothing is sent to a server that skips");
-        self.unready = true;
+        self.unready = if self.is_unready() { Unready::More } else { Unready::One };
         if self.copy == CopyIn::Failed {
             // PostgreSQL's protocol does not ask for an end of data after the error, and
             // not every client sends one.
@@ -356,7 +349,7 @@ impl Expected {
         while matches!(self.queue.front(), Some(Expect::CopyEnd)) {
             self.take();
         }
-        self.unready = !self.queue.is_empty();
+        self.unready = if self.queue.is_empty() { Unready::Nothing } else { Unready::More };
         if self.amid == CopySync::Lost {
             self.skipping = false;
         } else if self.queue.is_empty() && self.copy == CopyIn::No {

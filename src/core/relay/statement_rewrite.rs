@@ -10,7 +10,7 @@ use super::held_statements::ServerStatements;
 use super::statements::{NAME_PREFIX, Statement, StatementId};
 use crate::base::{ClientId, Peer, ServerId, limits, log_about};
 use crate::config::SessionState;
-use crate::core::conn::{ContextChange, Server};
+use crate::core::conn::{ContextChange, Reason, Server};
 use crate::core::net::Net;
 use crate::core::worker_core::Core;
 use crate::wire::tags::{client as tag, server as answer, target};
@@ -131,7 +131,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
         };
         if self.core.servers[server].expected.is_forgetting() {
             // Whether the server still holds what it is about to be asked for is known when it has answered.
-            return self.wait_for_answers(server);
+            return self.wait_for_answers(Reason::Owed);
         }
         self.core.begin_request(self.id, now);
         self.flush();

@@ -9,7 +9,7 @@ use super::expect::Expect;
 use super::statement_rewrite::send_empty;
 use crate::base::{ClientId, Micros, Peer, ServerId, limits, log_about};
 use crate::config::PoolMode;
-use crate::core::conn::{Canceled, Leave, Partial, Phase, Reason, Stand};
+use crate::core::conn::{Canceled, HalfSent, IDLE, Leave, Partial, Phase, Reason, Stand};
 use crate::core::net::Net;
 use crate::core::pool::Got;
 use crate::core::worker_core::Core;
@@ -88,7 +88,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
             && self.core.servers[server].expected.len() >= self.core.bounds.expected_max
             && !self.walk.rest().is_empty()
         {
-            return self.wait_for_answers(server);
+            return self.wait_for_answers(Reason::Owed);
         }
         loop {
             let step = match FrameHeader::read(self.walk.rest(), length_max) {
@@ -120,12 +120,14 @@ impl<N: Net> Relay<'_, N, ClientId> {
     /// Does not read a client until its server has answered. The server may hold answers back until it is
     /// asked for them, and who would ask is not read: so they are asked for here, which a session takes
     /// or ignores amid any batch.
-    pub(in crate::core) fn wait_for_answers(&mut self, server: ServerId) -> Step {
+    pub(in crate::core) fn wait_for_answers(&mut self, reason: Reason) -> Step {
         self.flush();
-        if self.core.servers[server].expected.needs_flush() {
+        if let Some(server) = self.core.clients[self.id].link()
+            && self.core.servers[server].expected.needs_flush()
+        {
             send_empty(Peer::Server(server), tag::FLUSH, self.net);
         }
-        self.core.clients[self.id].hold.add(Reason::Owed, Peer::Client(self.id), self.net);
+        self.core.clients[self.id].hold.add(reason, Peer::Client(self.id), self.net);
         Step::Later
     }
 
@@ -141,7 +143,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
         let is_over = client.partial == Partial::None;
         if let (true, Some(server_id)) = (is_over, client.link()) {
             let server = &mut self.core.servers[server_id];
-            server.is_half_sent = false;
+            server.half_sent = HalfSent::Nothing;
             let is_clean = server.is_clean();
             // The message is whole there, too, whatever becomes of what follows.
             self.flush();
@@ -325,7 +327,10 @@ impl<N: Net> Relay<'_, N, ClientId> {
         let client = &mut self.core.clients[self.id];
         client.partial = Partial::forward(frame_bytes, have);
         if let (true, Some(server)) = (have < frame_bytes, client.link()) {
-            self.core.servers[server].is_half_sent = true;
+            let is_data = matches!(self.walk.rest().first(), Some(&tag::COPY_DATA));
+            let server = &mut self.core.servers[server];
+            let is_first = server.status == IDLE && server.expected.is_of_one() && !is_data;
+            server.half_sent = if is_first { HalfSent::First } else { HalfSent::Further };
         }
         self.walk.run.end += have;
     }

@@ -2,15 +2,41 @@
 //!
 //! Never changes what is expected.
 
-use super::super::expect::CopyIn;
+use super::super::expect::{CopyIn, Expect};
 use super::{CopySync, Expected};
 
+/// What was sent since the last ReadyForQuery: where something was, the server may have an implicit
+/// transaction open, even if all its answers are here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Unready {
+    #[default]
+    Nothing,
+    One,
+    More,
+}
+
 impl Expected {
+    /// A message was sent after the last ReadyForQuery, or is to be answered before the next one.
+    #[inline]
+    pub(crate) fn is_unready(&self) -> bool {
+        self.unready != Unready::Nothing
+    }
+
+    /// Whether one message alone was sent after the last ReadyForQuery, and is unanswered.
+    pub(crate) fn is_of_one(&self) -> bool {
+        self.unready == Unready::One && self.queue.len() == 1
+    }
+
     /// Whether a ReadyForQuery comes of what was sent, whatever the client says or does not say. A server
     /// that takes COPY data waits for their end first, where that has not been sent.
     pub(crate) fn owes_ready(&self) -> bool {
         let is_taken = self.copy != CopyIn::Running || self.copy_ends > 0;
         is_taken && self.queue.iter().any(|expect| expect.is_ended_by_ready())
+    }
+
+    /// Whether an Execute is unanswered; not while it takes COPY data, for which the server waits.
+    pub(crate) fn owes_execute(&self) -> bool {
+        self.copy != CopyIn::Running && self.queue.iter().any(|expect| matches!(expect, Expect::Execute))
     }
 
     /// How many ReadyForQuery still come is not known, now or ever, and none is known to.
