@@ -50,6 +50,12 @@ AUDITS = {
     "texts": {"audit_log": "file", "audit_statements": "text"},
 }
 
+# what pgbench runs -> its script, and the audit logs that it is run with; the first is the protocol's own
+TRANSACTIONS = {
+    "one SELECT": (None, list(AUDITS)),
+    "BEGIN, SELECT, COMMIT": ("block.sql", [OFF, "transactions"]),
+}
+
 # name -> auth_type of a login over TLS
 METHODS = {"trust": "trust", "SCRAM": "scram-sha-256", "JWT": "jwt"}
 
@@ -166,17 +172,26 @@ def audit(chosen, account, directory, postgres, program, stops):
         poolers.append(pooler.start(account, directory, postgres.port, "audit"))
         stops.append(pooler)
     results = []
+    shutil.copy(run.ROOT / "loadtest/block.sql", directory / "block.sql")
+    (directory / "block.sql").chmod(0o644)
     for number in range(chosen.rounds):
         turn = number % len(poolers)
-        for pooler in poolers[turn:] + poolers[:turn]:
-            figures = run.run_cell(account, directory, postgres, pooler, chosen.protocol, chosen.clients, "plain",
-                                   chosen.seconds)  # fmt: skip
-            figures["lines"] = lines(pooler.extra["audit_file"]) if pooler.name != OFF else 0
-            if pooler.name != OFF and figures["lines"] < figures["tps"] * chosen.seconds:
-                raise RuntimeError(f"{pooler.name}: {figures['lines']} records of {figures['tps']:.0f} a second")
-            results.append({"part": "audit", "round": number, **figures})
-            print(report.line(results[-1]), flush=True)
+        for transaction, (script, names) in TRANSACTIONS.items():
+            for pooler in poolers[turn:] + poolers[:turn]:
+                if pooler.name in names:
+                    figures = audit_run(chosen, account, directory, postgres, pooler, script)
+                    results.append({"part": "audit", "round": number, "transaction": transaction, **figures})
+                    print(report.line(results[-1]), flush=True)
     return results
+
+
+def audit_run(chosen, account, directory, postgres, pooler, script):
+    figures = run.run_cell(account, directory, postgres, pooler, chosen.protocol, chosen.clients, "plain",
+                           chosen.seconds, script)  # fmt: skip
+    figures["lines"] = lines(pooler.extra["audit_file"]) if pooler.name != OFF else 0
+    if pooler.name != OFF and figures["lines"] < figures["tps"] * chosen.seconds:
+        raise RuntimeError(f"{pooler.name}: {figures['lines']} records of {figures['tps']:.0f} a second")
+    return figures
 
 
 def login_costs(chosen, account, directory, postgres, program, stops, issuer, load):
@@ -237,18 +252,22 @@ def audit_table(outcome):
     of = [one for one in outcome["runs"] if one["part"] == "audit"]
     if not of:
         return []
-    base = {one["round"]: one for one in of if one["variant"] == OFF}
+    base = {(one["transaction"], one["round"]): one for one in of if one["variant"] == OFF}
     said = (f"CPU of a transaction (pgbench, {outcome['protocol']} protocol, {outcome['clients']} clients, plain),"
             f" median of {outcome['rounds']} interleaved rounds of {outcome['seconds']} s (lowest–highest); all"
             " threads of the pooler, the writer of the audit log too:")  # fmt: skip
     out = [textwrap.fill(said, COLUMNS), "",
-           "| audit log | CPU | by off | transactions/s by off | records |", "|---|---:|---:|---:|---:|"]  # fmt: skip
-    for name in AUDITS:
-        own = [one for one in of if one["variant"] == name]
-        cpu = statistics.median(one["cpu_us"] for one in own)
-        ratio = [report.show([one[figure] / base[one["round"]][figure] for one in own]) for figure in ("cpu_us", "tps")]
-        count = sum(one["lines"] for one in own)
-        out.append(f"| {name} | {cpu:.1f} µs | " + " | ".join(ratio) + f" | {count:,} |")
+           "| transaction | audit log | CPU | by off | transactions/s by off | records |",
+           "|---|---|---:|---:|---:|---:|"]  # fmt: skip
+    for transaction, (_, names) in TRANSACTIONS.items():
+        for name in names:
+            own = [one for one in of if (one["variant"], one["transaction"]) == (name, transaction)]
+            cpu = statistics.median(one["cpu_us"] for one in own)
+            bases = [base[transaction, one["round"]] for one in own]
+            ratio = [report.show([one[figure] / off[figure] for one, off in zip(own, bases)])
+                     for figure in ("cpu_us", "tps")]  # fmt: skip
+            count = sum(one["lines"] for one in own)
+            out.append(f"| {transaction} | {name} | {cpu:.1f} µs | " + " | ".join(ratio) + f" | {count:,} |")
     return out
 
 

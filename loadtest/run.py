@@ -159,13 +159,13 @@ class PostgreSQL:
         return sum(cpu_ns(pid) for pid in self.process.tree())
 
 
-def run_cell(account, directory, postgres, variant, protocol, clients, transport, seconds):
-    """One pgbench run; the figures of its measured part."""
+def run_cell(account, directory, postgres, variant, protocol, clients, transport, seconds, script=None):
+    """One pgbench run, of the protocol's script or another; the figures of its measured part."""
     for old in directory.glob("pgbench_log*"):
         old.unlink()
     target = f"host=127.0.0.1 port={variant.port} user=postgres dbname=bench"
     target += " sslmode=require" if transport == "tls" else " sslmode=disable"
-    script = directory / SCRIPTS[protocol]
+    script = directory / (script or SCRIPTS[protocol])
     command = [find_program("pgbench"), "-n", "-M", protocol, "-c", str(clients), "-j", "1", "-f", script, "-P", "1",
                "-T", str(WARM_UP_S + seconds), "-l", "--sampling-rate=0.1", f"--log-prefix={directory}/pgbench_log",
                target]  # fmt: skip

@@ -68,7 +68,8 @@ fn may_pass_tokens_through(settings: &Settings, hba: &Hba) -> Result<(), FileErr
 fn read_files(settings: &Settings) -> Result<Rules, Vec<FileError>> {
     match settings.auth_type {
         AuthType::Hba => {
-            let (hba, doubts) = hba(settings)?;
+            let (hba, mut doubts) = hba(settings)?;
+            doubts.extend(hba.rules().is_empty().then_some(Doubt::NoRules));
             with_ldap_tls(Rules { hba, doubts, ..Rules::default() })
         }
         AuthType::Ldap => {

@@ -20,6 +20,7 @@ use std::time::Duration;
 const HIDDEN_BYTES_MIN: usize = 8;
 
 /// What PostgreSQL says of a login by itself: a secret that is one of its words would be told by its absence.
+/// What it says in other languages, and of queries, is not here.
 /// Source: PostgreSQL, src/backend/libpq/auth.c (auth_failed, ClientAuthentication), utils/init/postinit.c.
 const SAID_BY_ITSELF: &str = "\
     password authentication failed for user, \

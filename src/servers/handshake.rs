@@ -204,9 +204,9 @@ impl Handshake {
 
     /// The server's words without the secret that it was shown.
     fn told(&self, words: &str) -> String {
-        let LoginPlan { user, dbname, startup, connect_query, credential, .. } = &self.plan;
+        let LoginPlan { user, dbname, startup, credential, .. } = &self.plan;
         let mut public = vec![&**user, &**dbname];
-        public.extend(startup.iter().map(|(_, value)| &**value).chain(connect_query.as_deref()));
+        public.extend(startup.iter().map(|(_, value)| &**value));
         credential.as_ref().map_or_else(|| words.to_owned(), |shown| shown.hide_in(words, &public))
     }
 

@@ -97,6 +97,13 @@ fn the_first_rule_that_fits_says_what_a_client_is_asked_for() {
 }
 
 #[test]
+fn a_file_without_rules_lets_nobody_in_and_is_told_of() {
+    let pooler = ruled("# nobody yet\n", "").start();
+    assert!(pooler.log().contains("WARNING auth_hba_file has no rule: nobody is let in"), "{}", pooler.log());
+    assert!(by_tcp(&pooler, "app", "app").contains("FATAL"));
+}
+
+#[test]
 fn rules_choose_among_users_that_auth_query_finds() {
     let rules = "host app md5er all reject\nhost app all all scram-sha-256\nhost pgbouncer all all trust\n";
     let pooler = ruled(rules, "")

@@ -269,6 +269,9 @@ pub enum Doubt {
     /// Whoever answers passes for the directory.
     #[error("certificates of LDAP servers are not verified (TLS_REQCERT)")]
     UnverifiedLdap,
+    /// It may have been caught while it was written.
+    #[error("auth_hba_file has no rule: nobody is let in")]
+    NoRules,
     /// An endpoint of tests'.
     #[error("iam_caller_endpoint is http: requests of callers go to it in clear, for tests only")]
     CallersInClear,

@@ -444,7 +444,7 @@ async fn the_log_hears_nothing_of_probes_and_no_more_of_floods_than_it_should() 
     lines.0.lock().unwrap().clear();
     let each_us = 1_000_000 / limits::LOG_UNAUTHENTICATED_PER_SECOND;
     let mut refusals = 0;
-    loop {
+    while refusals < 200 {
         refused(&clients, &[("user", "unknown"), ("database", "d")], "").await;
         refusals += 1;
         let attempts = |line: &&String| line.contains("message=login attempt");
@@ -452,7 +452,7 @@ async fn the_log_hears_nothing_of_probes_and_no_more_of_floods_than_it_should() 
         let earned = clients.plane.now().since(began).0 / each_us;
         assert!(heard <= earned, "{heard} of {refusals}, {earned} were earned: {lines:#?}");
         if refusals > earned {
-            return;
+            return; // where one takes longer than a line is earned in, nothing is left out
         }
     }
 }

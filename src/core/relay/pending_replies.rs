@@ -23,7 +23,6 @@ const FORGETTINGS_MAX: u32 = 16;
 
 /// The answers owed by one server. It grows with what a client sends ahead: whoever
 /// pushes looks at its length.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any combination")]
 #[derive(Debug, Default)]
 pub(in crate::core) struct Expected {
     queue: VecDeque<Expect>,

@@ -91,6 +91,11 @@ pub(super) const HBA_WARNINGS: &[Message] = &[
         "Nothing, if PostgreSQL alone needs the line; else write it in words that the pooler knows.",
     ),
     text(
+        "auth_hba_file has no rule: nobody is let in",
+        "The file is empty, or has comments alone; it may have been read while it was written.",
+        "Write it beside, then rename it into place, and RELOAD.",
+    ),
+    text(
         "certificates of LDAP servers are not verified (TLS_REQCERT)",
         "`TLS_REQCERT` of ldap.conf, or `LDAPTLS_REQCERT`, is `never` or `allow`: whoever answers in the \
          directory's place gets every password.",
