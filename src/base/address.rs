@@ -41,7 +41,7 @@ impl Address {
         }
     }
 
-    /// An address of IPv4.
+    /// The four bytes of an IPv4 address; `None` where it is another.
     pub fn octets(&self) -> Option<[u8; 4]> {
         match self {
             Self::Tcp(SocketAddr::V4(address)) => Some(address.ip().octets()),

@@ -17,7 +17,7 @@ use crate::audit::{
 };
 use crate::base::{ClientId, Micros, Peer, ServerId, limits};
 use crate::core::login_handoff::Authorization;
-use crate::wire::readable;
+use crate::wire::masked;
 use crate::wire::tags::client as tag;
 
 impl Core {
@@ -167,8 +167,7 @@ impl Core {
             _ => return,
         };
         let client = &self.clients[id];
-        let kept = readable(text, client.encoding(&self.names));
-        let kept = &kept[..kept.len().min(limits::AUDIT_STATEMENT_BYTES_MAX)];
+        let kept = &text[..text.len().min(limits::AUDIT_STATEMENT_BYTES_MAX)];
         // Without the zero behind it, more of the text is to come.
         let is_whole = kept.len() == text.len() && name.len() + text.len() < payload.len();
         tap.put(Record::Statement(Box::new(Statement {
@@ -177,14 +176,9 @@ impl Core {
             kind,
             name: name[..name.len().min(limits::AUDIT_STATEMENT_BYTES_MAX)].into(),
             is_cut: !text.is_empty() && !is_whole,
-            text: kept.into(),
+            text: masked(kept, client.encoding(&self.names)).into(),
             at: now,
         })));
-    }
-
-    /// Whether all of this text of a client's can be read byte by byte.
-    pub(in crate::core) fn is_readable(&self, id: ClientId, text: &[u8]) -> bool {
-        readable(text, self.clients[id].encoding(&self.names)).len() == text.len()
     }
 
     /// Leaves a `link` for each transaction that lasts.

@@ -5,14 +5,14 @@
 //! session ends where it is in no transaction: at once, or at the boundary that comes next, and its server is
 //! taken back as at any other. Until then its requests go on one by one, each when the one before is answered
 //! (`relay/draining.rs`), so that none that is sent ahead begins another transaction; one that is open where
-//! a message or batch ends in which the first has ended is cut. What a DO or CALL commits is told to nobody.
+//! a message or batch ends in which the first was committed is cut. What a DO or CALL commits is told to nobody.
 //! Nothing here is on the path of a session that is not marked but the look at its mark.
 //!
 //! Never cuts a transaction, but for `identity_on_denied=drop_now` or where one that is denied has lasted for
 //! `identity_drain_timeout`, and for a replication client, whose stream has no boundary.
 
 use super::admin::{Answer, Judge};
-use super::conn::{Canceled, Client, EndCause, HalfSent, IDLE, Leave, Phase, Stand, Tenure};
+use super::conn::{Canceled, Client, EndCause, IDLE, Leave, Phase, Stand, Tenure};
 use super::net::Net;
 use super::pool::Part;
 use super::slots::Slot;
@@ -137,8 +137,10 @@ impl Core {
             Stand::Linked(server) => {
                 let is_replication = self.pools[client.pool].part == Part::Replication;
                 let server = &self.servers[server];
-                let has_begun_nothing = server.half_sent == HalfSent::First && !server.is_midway();
-                is_replication || server.is_clean() || server.is_clean_as_far_as_known() || has_begun_nothing
+                is_replication
+                    || server.is_clean()
+                    || server.is_clean_as_far_as_known()
+                    || server.has_begun_nothing()
             }
         }
     }

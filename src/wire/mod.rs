@@ -21,5 +21,5 @@ pub mod tags;
 pub use fault::Fault;
 pub(crate) use frame::WireError;
 pub use frame::{FrameHeader, HEADER_BYTES};
-pub use letters::readable;
+pub use letters::masked;
 pub use params::{ParamMask, ParamSet, TrackedNames};

@@ -32,10 +32,10 @@ pub(in crate::core) enum Task {
 pub(in crate::core) enum HalfSent {
     /// Of none.
     Nothing,
-    /// Of the first since it was in no transaction: it has begun none.
-    First,
-    /// Of another.
-    Further,
+    /// Of one that asks for something, the last in [`Server::expected`].
+    Request,
+    /// Of another: data of a COPY, a Flush.
+    Other,
 }
 
 /// Where a server stands.
@@ -190,6 +190,14 @@ impl Server {
             && self.half_sent == HalfSent::Nothing
     }
 
+    /// Whether all that its client has asked for since it was in no transaction is half a message.
+    pub(crate) fn has_begun_nothing(&self) -> bool {
+        self.status == IDLE
+            && self.half_sent == HalfSent::Request
+            && self.expected.is_of_one()
+            && !self.is_midway()
+    }
+
     /// Whether a message with this tag makes no sense now: it has been asked nothing, and is to speak of
     /// nothing but parameters, notices, notifications, and of its end.
     #[inline]
@@ -220,7 +228,7 @@ impl Server {
     pub(crate) fn farewell(&self) -> Farewell {
         match self.half_sent {
             HalfSent::Nothing => Farewell::Terminate,
-            HalfSent::First | HalfSent::Further => Farewell::Close,
+            HalfSent::Request | HalfSent::Other => Farewell::Close,
         }
     }
 

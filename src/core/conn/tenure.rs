@@ -55,7 +55,8 @@ impl EndCause {
 }
 
 impl Tenure {
-    /// The longest time that [`Tenure::denied_for`] can tell: its clock begins anew after twice that.
+    /// The longest time that anybody waits for [`Tenure::denied_for`] to tell: its clock begins anew after
+    /// twice that.
     pub(in crate::core) const DENIED_MAX: Micros = Micros(u32::MAX as u64 / 2 * 1_000);
 
     /// Of a client that has just come.
@@ -72,6 +73,9 @@ impl Tenure {
             Self::Unlimited | Self::UntilExpiry | Self::Told => None,
         }
     }
+
+    /// By how much one look at a worker's clock may be behind another.
+    const AHEAD_MAX: Micros = Micros(60_000_000);
 
     /// From `now` on it is to end. A denial that comes again does not give it time anew.
     pub(in crate::core) fn end_for(&mut self, cause: EndCause, now: Micros) {
@@ -105,11 +109,13 @@ impl Tenure {
         }
     }
 
-    /// For how long it has been denied, up to [`Self::DENIED_MAX`].
+    /// For how long it has been denied.
     pub(in crate::core) fn denied_for(self, now: Micros) -> Option<Micros> {
         let Self::Ending { cause: EndCause::Denied(_), since_ms, .. } = self else { return None };
         let waited = Micros::from_millis(clock_ms(now).wrapping_sub(since_ms).into());
-        Some(if waited > Self::DENIED_MAX { Micros(0) } else { waited }) // by an earlier look at the clock
+        // It may have been denied by a later look at the clock than this one.
+        let is_ahead = waited > Micros(2 * Self::DENIED_MAX.0 - Self::AHEAD_MAX.0);
+        Some(if is_ahead { Micros(0) } else { waited })
     }
 }
 
@@ -149,5 +155,12 @@ mod tests {
         let mut tenure = Tenure::Unlimited;
         tenure.end_for(EndCause::Denied(DenyReason::Denied), months);
         assert_eq!(tenure.denied_for(months + Micros::from_secs(3)), Some(Micros::from_secs(3)));
+        assert_eq!(tenure.denied_for(Micros(months.0 - 5_000)), Some(Micros(0)), "an earlier look");
+        let later = Micros(months.0 + Tenure::DENIED_MAX.0);
+        for more in [0, 1_000_000, 86_400_000_000] {
+            assert!(
+                tenure.denied_for(Micros(later.0 + more)).is_some_and(|waited| waited >= Tenure::DENIED_MAX)
+            );
+        }
     }
 }

@@ -59,6 +59,22 @@ impl Expect {
         matches!(self, Self::Sync | Self::Simple | Self::SimpleSet | Self::Function)
     }
 
+    /// Whether it answers what a client has sent to the server, and not what is the pooler's own or was never
+    /// sent.
+    #[inline]
+    pub(super) fn is_of_client(self) -> bool {
+        !matches!(
+            self,
+            Self::Name
+                | Self::ParseOurs(_)
+                | Self::CloseOurs(_)
+                | Self::ParseFake(_)
+                | Self::CloseFake
+                | Self::Noted
+                | Self::Gone
+        )
+    }
+
     /// Whether the client's context has a note that belongs to it.
     #[inline]
     pub(super) fn is_noted(self) -> bool {

@@ -135,12 +135,12 @@ impl Expected {
             }
             if self.copy == CopyIn::Running && self.copy_ends == 0 {
                 // The server ignores it; that there was one is all that counts if the COPY fails.
-                self.unready = Unready::More;
+                self.unready = self.unready.and(expect);
                 return;
             }
         }
         debug_assert!(!self.skipping, "nothing is sent to a server that skips");
-        self.unready = if self.is_unready() { Unready::More } else { Unready::One };
+        self.unready = self.unready.and(expect);
         if self.copy == CopyIn::Failed {
             // PostgreSQL's protocol does not ask for an end of data after the error, and
             // not every client sends one.
@@ -348,7 +348,11 @@ impl Expected {
         while matches!(self.queue.front(), Some(Expect::CopyEnd)) {
             self.take();
         }
-        self.unready = if self.queue.is_empty() { Unready::Nothing } else { Unready::More };
+        self.unready = match (self.queue.front(), self.queue.len()) {
+            (None, _) => Unready::Nothing,
+            (Some(only), 1) => Unready::Nothing.and(*only),
+            (Some(_), _) => Unready::More,
+        };
         if self.amid == CopySync::Lost {
             self.skipping = false;
         } else if self.queue.is_empty() && self.copy == CopyIn::No {

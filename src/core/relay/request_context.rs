@@ -13,7 +13,7 @@ use crate::core::conn::{ContextChange, ContextNote, IDLE, Reason, Stand};
 use crate::core::net::Net;
 use crate::wire::request_context::{ContextKeys, SaidBySql, SetContext, deallocated};
 use crate::wire::tags::{client as tag, target, transaction};
-use crate::wire::{Fault, FrameHeader, HEADER_BYTES, encode, frontend};
+use crate::wire::{Fault, FrameHeader, HEADER_BYTES, encode, frontend, masked};
 use std::sync::Arc;
 
 /// A text up to this length is looked at when it has come whole, of a longer one only its front.
@@ -55,37 +55,35 @@ impl<N: Net> Relay<'_, N, ClientId> {
             return Step::Later;
         }
         let sql = sql_of(header.tag, payload);
-        if self.keys().is_none() || !self.core.is_readable(self.id, sql) {
-            return self.other_text(header, sql, is_whole);
+        let read = masked(sql, self.core.clients[self.id].encoding(&self.core.names));
+        if self.keys().is_none() {
+            return self.other_text(header, sql, &read, is_whole);
         }
         if sql.len() > WHOLE_BYTES_MAX || !is_whole {
-            if SaidBySql::is_begun_by(&sql[..sql.len().min(FRONT_BYTES)]) {
+            if SaidBySql::is_begun_by(&read[..sql.len().min(FRONT_BYTES)]) {
                 return self.refuse(Fault::ContextTooLong);
             }
-            return self.other_text(header, sql, is_whole);
+            return self.other_text(header, sql, &read, is_whole);
         }
-        match SaidBySql::read(sql) {
+        match SaidBySql::read(&read) {
             Some(said) if header.tag == tag::QUERY => self.query_in_context(header, sql, &said),
             // PostgreSQL refuses a Parse of several statements.
             Some(said) if said.is_alone() => self.parse_in_context(header, sql, &said),
-            _ => self.other_text(header, sql, is_whole),
+            _ => self.other_text(header, sql, &read, is_whole),
         }
     }
 
-    /// A text that does not set the context, or of which nobody knows where its literals end: its comments
-    /// may name one, for the transaction; and its name may have stood for one that did.
-    fn other_text(&mut self, header: FrameHeader, sql: &[u8], is_whole: bool) -> Step {
+    /// A text that does not set the context: its comments may name one, for the transaction; and its name
+    /// may have stood for one that did. `read` is the same with every byte of ASCII a letter.
+    fn other_text(&mut self, header: FrameHeader, sql: &[u8], read: &[u8], is_whole: bool) -> Step {
         let frees = self.frees_statement(header, sql);
-        let is_readable = self.core.is_readable(self.id, sql);
         let step = self.routed_frame(header);
         if step != Step::Next {
             return step;
         }
         let client = &mut self.core.clients[self.id];
-        if let Some(keys) = &self.core.pools[client.pool].rules.context_keys
-            && is_readable
-        {
-            client.context.get_or_insert_default().take_comments(keys, sql, is_whole);
+        if let Some(keys) = &self.core.pools[client.pool].rules.context_keys {
+            client.context.get_or_insert_default().take_comments(keys, read, is_whole);
         }
         match frees {
             Some(name) => self.note(header, ContextNote::Statement(name, None)),

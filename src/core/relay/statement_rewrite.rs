@@ -290,7 +290,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
         self.core.tally_bytes_in(self.id, behind);
         self.core.servers[server].request_at = self.core.clients[self.id].request.began_at;
         self.walk.skip(behind);
-        self.extend_run(header.frame_bytes - behind);
+        self.extend_run(header.tag, header.frame_bytes - behind);
     }
 
     /// Close of a named statement never reaches a server: the client forgets the name, and

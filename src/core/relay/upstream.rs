@@ -9,7 +9,7 @@ use super::expect::Expect;
 use super::statement_rewrite::send_empty;
 use crate::base::{ClientId, Micros, Peer, ServerId, limits, log_about};
 use crate::config::PoolMode;
-use crate::core::conn::{Canceled, HalfSent, IDLE, Leave, Partial, Phase, Reason, Stand};
+use crate::core::conn::{Canceled, HalfSent, Leave, Partial, Phase, Reason, Stand};
 use crate::core::net::Net;
 use crate::core::pool::Got;
 use crate::core::worker_core::Core;
@@ -309,7 +309,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
         {
             server.expected.push(expect);
         }
-        self.extend_run(header.frame_bytes);
+        self.extend_run(header.tag, header.frame_bytes);
         Step::Next
     }
 
@@ -322,15 +322,15 @@ impl<N: Net> Relay<'_, N, ClientId> {
     }
 
     /// Puts a frame (of which all or only the front has come) at the end of the run.
-    pub(in crate::core) fn extend_run(&mut self, frame_bytes: usize) {
+    pub(in crate::core) fn extend_run(&mut self, frame_tag: u8, frame_bytes: usize) {
         let have = self.walk.rest().len().min(frame_bytes);
         let client = &mut self.core.clients[self.id];
         client.partial = Partial::forward(frame_bytes, have);
         if let (true, Some(server)) = (have < frame_bytes, client.link()) {
-            let is_data = matches!(self.walk.rest().first(), Some(&tag::COPY_DATA));
-            let server = &mut self.core.servers[server];
-            let is_first = server.status == IDLE && server.expected.is_of_one() && !is_data;
-            server.half_sent = if is_first { HalfSent::First } else { HalfSent::Further };
+            self.core.servers[server].half_sent = match frame_tag {
+                tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL | tag::FLUSH => HalfSent::Other,
+                _ => HalfSent::Request,
+            };
         }
         self.walk.run.end += have;
     }
@@ -355,7 +355,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
             if header.tag == tag::COPY_DATA {
                 server.expected.copy_data_sent();
             }
-            self.extend_run(header.frame_bytes);
+            self.extend_run(header.tag, header.frame_bytes);
             return Step::Next;
         }
         self.flush();

@@ -92,7 +92,8 @@ pub(super) const HBA_WARNINGS: &[Message] = &[
     ),
     text(
         "auth_hba_file has no rule: nobody is let in",
-        "The file is empty, or has comments alone; it may have been read while it was written.",
+        "The file is empty, or has nothing but comments and lines that are left out; it may have been read \
+         while it was written.",
         "Write it beside, then rename it into place, and RELOAD.",
     ),
     text(

@@ -103,27 +103,36 @@ fn what_was_sent_in_a_batch_before_the_end_was_known_is_told() {
     assert!(told_last.matches("COMMIT").count() == 2 && told_last.ends_with(&told(EXPIRED)), "{told_last}");
 }
 
-/// The data of a COPY are not held up by the Execute that they are for.
+/// The data of a COPY are not held up by the Execute that they are for; what follows them is.
 #[test]
-fn a_copy_in_a_batch_goes_on() {
-    let (mut bench, client) = amid_a_transaction();
-    bench.goes_on(client, &[run("copy"), frame(ask::COPY_DATA, b"1")].concat());
-    bench.says(
-        SERVER,
-        &[
-            &*empties(&[answer::PARSE_COMPLETE, answer::BIND_COMPLETE]),
-            &frame(answer::COPY_IN_RESPONSE, &[0, 0, 0]),
-        ]
-        .concat(),
-    );
-    bench.goes_on(
-        client,
-        &[frame(ask::COPY_DATA, b"2"), frame(ask::COPY_DONE, b""), frame(ask::SYNC, b"")].concat(),
-    );
-    let sent = bench.sent(SERVER);
-    assert!(sent.ends_with("d[1] d[2] c[] S[]"), "{sent}");
-    bench.says(SERVER, &[complete("COPY 2"), ready(b'T')].concat());
-    assert!(!bench.is_closed(client), "its transaction goes on");
+fn a_copy_in_a_batch_goes_on_and_what_follows_waits_for_it() {
+    let began = [
+        &*empties(&[answer::PARSE_COMPLETE, answer::BIND_COMPLETE]),
+        &frame(answer::COPY_IN_RESPONSE, &[0; 3]),
+    ];
+    let data = [frame(ask::COPY_DATA, b"1"), frame(ask::COPY_DONE, b"")].concat();
+    let behind = [run("commit"), run("begin")].concat();
+    for (ahead, later) in [
+        (run("copy"), [&*data, &behind].concat()),
+        ([run("copy"), data.clone()].concat(), behind.clone()),
+        ([&*run("copy"), &data, &behind].concat(), Vec::new()),
+    ] {
+        let (mut bench, client) = amid_a_transaction();
+        bench.goes_on(client, &ahead);
+        bench.says(SERVER, &began.concat());
+        bench.goes_on(client, &later);
+        let sent = bench.sent(SERVER);
+        assert!(sent.contains("d[1]") && sent.contains("c[]") && sent.ends_with("H[]"), "{sent}");
+        assert!(!sent.contains("commit"), "{sent}");
+        bench.says(SERVER, &complete("COPY 1"));
+        bench.goes_on(client, b"");
+        assert!(!bench.is_closed(client), "its transaction goes on");
+        bench.says(SERVER, &ran("COMMIT"));
+        bench.goes_on(client, b"");
+        let told_last = bench.sent(client);
+        assert!(told_last.contains("COMMIT") && told_last.ends_with(&told(EXPIRED)), "{told_last}");
+        assert!(!bench.sent(SERVER).contains("begin"));
+    }
 }
 
 /// A BEGIN within a transaction is a warning and no more: one that was rolled back to a savepoint before it
@@ -153,6 +162,7 @@ fn half_a_message_is_no_transaction() {
         (false, halves(parse("", &long)), true, true),
         (true, halves(query(&long)), false, true),
         (false, [run("insert"), halves(query(&long))].concat(), false, true),
+        (false, [run("insert"), halves(parse("", &long))].concat(), false, true),
     ] {
         let (mut bench, client) = bench(PoolMode::Transaction);
         if begins {
@@ -187,4 +197,17 @@ fn what_is_done_behind_a_commit_is_told_to_its_end() {
     }
     bench.says(SERVER, &ready(b'I'));
     assert_eq!(bench.sent(client), format!("Z[I] {}", told(EXPIRED)));
+}
+
+/// What runs when half a message follows it keeps a session until it is answered, and no longer.
+#[test]
+fn half_a_message_behind_a_query_is_no_transaction_once_that_is_answered() {
+    let (mut bench, client) = bench(PoolMode::Transaction);
+    let long = query(&format!("select '{}'", "x".repeat(100_000)));
+    bench.says(client, &[&*query("select 1"), &long[..90_000]].concat());
+    bench.expire();
+    assert!(!bench.is_closed(client));
+    bench.says(SERVER, &[complete("SELECT 1"), ready(b'I')].concat());
+    bench.janitor();
+    assert_eq!(bench.sent(client), format!("C[SELECT 1~] Z[I] {}", told(EXPIRED)));
 }

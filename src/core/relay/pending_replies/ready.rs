@@ -11,8 +11,24 @@ use super::{CopySync, Expected};
 pub(super) enum Unready {
     #[default]
     Nothing,
+    /// The pooler's own, or what it answers itself.
+    Ours,
+    /// One message of the client's, beside that.
     One,
     More,
+}
+
+impl Unready {
+    /// With one more.
+    #[inline]
+    pub(super) fn and(self, expect: Expect) -> Self {
+        match (self, expect.is_of_client()) {
+            (Self::Nothing | Self::Ours, false) => Self::Ours,
+            (Self::Nothing | Self::Ours, true) => Self::One,
+            (Self::One, false) => Self::One,
+            (Self::One | Self::More, _) => Self::More,
+        }
+    }
 }
 
 impl Expected {
@@ -22,9 +38,9 @@ impl Expected {
         self.unready != Unready::Nothing
     }
 
-    /// Whether one message alone was sent after the last ReadyForQuery, and is unanswered.
+    /// Whether one message of the client's alone was sent after the last ReadyForQuery.
     pub(crate) fn is_of_one(&self) -> bool {
-        self.unready == Unready::One && self.queue.len() == 1
+        self.unready == Unready::One
     }
 
     /// Whether a ReadyForQuery comes of what was sent, whatever the client says or does not say. A server
@@ -34,9 +50,10 @@ impl Expected {
         is_taken && self.queue.iter().any(|expect| expect.is_ended_by_ready())
     }
 
-    /// Whether an Execute is unanswered; not while it takes COPY data, for which the server waits.
+    /// Whether an Execute is unanswered, as [`Expected::owes_ready`] has it.
     pub(crate) fn owes_execute(&self) -> bool {
-        self.copy != CopyIn::Running && self.queue.iter().any(|expect| matches!(expect, Expect::Execute))
+        let is_taken = self.copy != CopyIn::Running || self.copy_ends > 0;
+        is_taken && self.queue.iter().any(|expect| matches!(expect, Expect::Execute))
     }
 
     /// How many ReadyForQuery still come is not known, now or ever, and none is known to.

@@ -85,6 +85,24 @@ fn an_unfinished_batch_is_not_at_rest_though_all_is_answered() {
 }
 
 #[test]
+fn what_is_the_poolers_own_is_no_message_of_a_client() {
+    for (sent, is_of_one) in [
+        (vec![], false),
+        (vec![Expect::Name], false),
+        (vec![Expect::Name, Expect::Simple], true),
+        (vec![Expect::ParseOurs(StatementId(1)), Expect::Bind], true),
+        (vec![Expect::Noted, Expect::Parse(None)], true),
+        (vec![Expect::Bind, Expect::Execute], false),
+        (vec![Expect::Simple, Expect::Simple], false),
+    ] {
+        assert_eq!(expected(sent.clone()).is_of_one(), is_of_one, "{sent:?}");
+    }
+    let mut owed = expected(vec![Expect::Simple, Expect::Simple]);
+    owed.ready(drop);
+    assert!(owed.is_of_one(), "the one that is left");
+}
+
+#[test]
 fn an_error_before_the_sync_was_sent_skips_up_to_it() {
     let mut owed = expected(vec![Expect::Bind, Expect::Execute]);
     owed.failed(drop);
