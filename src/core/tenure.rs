@@ -5,8 +5,8 @@
 //! session ends where it is in no transaction: at once, or at the boundary that comes next, and its server is
 //! taken back as at any other. Until then its requests go on one by one, each when the one before is answered
 //! (`relay/draining.rs`), so that none that is sent ahead begins another transaction; one that is open where
-//! a message or batch ends in which the first was committed is cut. What a DO or CALL commits is told to nobody.
-//! Nothing here is on the path of a session that is not marked but the look at its mark.
+//! a message or batch ends in which the first was committed is cut. What a DO or CALL commits is told to
+//! nobody. Nothing here is on the path of a session that is not marked but the look at its mark.
 //!
 //! Never cuts a transaction, but for `identity_on_denied=drop_now` or where one that is denied has lasted for
 //! `identity_drain_timeout`, and for a replication client, whose stream has no boundary.

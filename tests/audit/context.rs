@@ -62,7 +62,8 @@ fn a_literal_whose_letter_ends_with_a_backslash_says_nothing_and_comes_as_it_is(
     client.simple("select 1");
     assert_eq!(contexts(&pooler, 6), [""; 6]);
     // One that is none is none there, too.
-    let set = b"set pgweir.context = 'traceparent=told'; select '\x95\\', current_setting('pgweir.context', true)\0";
+    let set = b"set pgweir.context = 'traceparent=told'; \
+        select '\x95\\', current_setting('pgweir.context', true)\0";
     let columns = client.ask(&[raw::frame(b'Q', set)]).rows.remove(0);
     assert!(columns[1].as_deref().unwrap_or_default().is_empty(), "no server is told of it: {columns:?}");
     assert_eq!(contexts(&pooler, 7).last().map(String::as_str), Some("told"));

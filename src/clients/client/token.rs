@@ -25,7 +25,7 @@ use crate::identity::oauthbearer::{self, Initial, Malformed, NoToken};
 use crate::identity::{ClaimsMap, IssuerRules, KeptClaims, KeySet, Refusal, issuer_of, verify_signature};
 use crate::wire::Fault;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A token on its way through its proof; wiped when the last who looks at it is done.
 type Token = Arc<Password>;
@@ -169,7 +169,7 @@ impl LoginAttempt {
         let issuer = Arc::clone(&claim.issuer.rules.name);
         let permit = clients.plane.key_derivation.acquire_for_client(&self.remote).await;
         let now = clients.plane.now();
-        let judged = permit.compute(move || claim.judged(now, epoch_s())).await;
+        let judged = permit.compute(move || claim.judged(now, since_epoch())).await;
         let Some(judged) = judged else { return Err(Unproven::Panicked { issuer }) };
         judged.map_err(|refused| {
             let Refused { why, principal } = *refused;
@@ -210,9 +210,9 @@ struct Claim {
 }
 
 impl Claim {
-    /// Whom the token names, if that may be the role; it is `now` on the process's clock, and so many seconds
-    /// since the epoch.
-    fn judged(&self, now: Micros, epoch_s: u64) -> Result<Holder, Box<Refused>> {
+    /// Whom the token names, if that may be the role; it is `now` on the process's clock, and so long since
+    /// the epoch.
+    fn judged(&self, now: Micros, since_epoch: Duration) -> Result<Holder, Box<Refused>> {
         let rules = &self.issuer.rules;
         let issuer = || Arc::clone(&rules.name);
         let refused = |why, principal| {
@@ -221,7 +221,7 @@ impl Claim {
         };
         let signed = verify_signature(self.token.expose(), rules, &self.keys);
         let signed = signed.map_err(|why| refused(why, None))?;
-        let claims = signed.judge(rules, epoch_s).map_err(|(why, signed)| {
+        let claims = signed.judge(rules, since_epoch.as_secs()).map_err(|(why, signed)| {
             let named = signed.principal(rules).ok();
             refused(why, named.map(|name| principal(name, rules, signed.audited(rules))))
         })?;
@@ -241,8 +241,8 @@ impl Claim {
         };
         let at_epoch_s = claims.expires_at_epoch_s;
         // the clock that let it in late must not end it at once
-        let left_s = at_epoch_s.saturating_add(rules.leeway_s).saturating_sub(epoch_s);
-        let at = now + Micros::from_secs(left_s);
+        let end = Duration::from_secs(at_epoch_s.saturating_add(rules.leeway_s));
+        let at = now + Micros::from(end.saturating_sub(since_epoch));
         let principal = Principal { expiry: Some(Expiry { at, at_epoch_s }), timeouts, ..holder };
         Ok(Holder { principal, claims: claims.to_keep().clone() })
     }
@@ -276,7 +276,7 @@ fn told_to_bearers(tokens: &Tokens, options: &JwtOptions) -> String {
     oauthbearer::failure(issuer.map_or("", |entry| &entry.issuer), scope)
 }
 
-/// The wall clock, in seconds since the epoch.
-fn epoch_s() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+/// The wall clock.
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
