@@ -326,11 +326,11 @@ fn play(what: &str, scripts: impl Iterator<Item = &'static Script>, held: Held) 
         scripts.enumerate().map(|(number, script)| Stage::new(script, Dice::new(seed, number))).collect();
     let mut setup = PoolerSetup::new(postgres())
         .set("workers", 2)
-        .set("server_connect_timeout", 2)
+        .set("server_connect_timeout", 5)
         .set("server_login_retry", 1)
         .set("query_timeout", 10)
-        .set("query_wait_timeout", 4)
-        .set("client_login_timeout", 6)
+        .set("query_wait_timeout", 8)
+        .set("client_login_timeout", 10)
         .database("quiet", "dbname=app pool_size=2");
     for stage in &stages {
         let server = format!("host=127.0.0.1 port={} dbname=app pool_size=1", stage.port());
