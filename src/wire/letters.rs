@@ -7,8 +7,8 @@
 
 use std::borrow::Cow;
 
-/// What stands for a byte of such a letter: none of ASCII's.
-const HIDDEN: u8 = 0x80;
+/// What stands for a byte of such a letter: none of ASCII's, nor of UTF-8's.
+const HIDDEN: u8 = 0xff;
 
 /// How many bytes the letter at the begin of a text has, of which the first is none of ASCII's.
 type Length = fn(&[u8]) -> usize;
@@ -53,18 +53,18 @@ mod tests {
     fn no_byte_of_a_letter_is_one_of_asciis() {
         let text = b"'\x95\\', '\xb1\\', '\x81\x30\x81\x35\\'";
         for (encoding, expected) in [
-            ("SJIS", &b"'\x95\x80', '\xb1\\', '\x81\x80\x81\x80\\'"[..]),
-            ("shift_jis_2004", b"'\x95\x80', '\xb1\\', '\x81\x80\x81\x80\\'"),
-            ("BIG5", b"'\x95\x80', '\xb1\x80', '\x81\x80\x81\x80\\'"),
-            ("GBK", b"'\x95\x80', '\xb1\x80', '\x81\x80\x81\x80\\'"),
-            ("UHC", b"'\x95\x80', '\xb1\x80', '\x81\x80\x81\x80\\'"),
-            ("JOHAB", b"'\x95\x80', '\xb1\x80', '\x81\x80\x81\x80\\'"),
-            ("GB18030", b"'\x95\x80', '\xb1\x80', '\x81\x80\x80\x80\\'"),
+            ("SJIS", &b"'\x95\xff', '\xb1\\', '\x81\xff\x81\xff\\'"[..]),
+            ("shift_jis_2004", b"'\x95\xff', '\xb1\\', '\x81\xff\x81\xff\\'"),
+            ("BIG5", b"'\x95\xff', '\xb1\xff', '\x81\xff\x81\xff\\'"),
+            ("GBK", b"'\x95\xff', '\xb1\xff', '\x81\xff\x81\xff\\'"),
+            ("UHC", b"'\x95\xff', '\xb1\xff', '\x81\xff\x81\xff\\'"),
+            ("JOHAB", b"'\x95\xff', '\xb1\xff', '\x81\xff\x81\xff\\'"),
+            ("GB18030", b"'\x95\xff', '\xb1\xff', '\x81\xff\xff\xff\\'"),
         ] {
             assert_eq!(masked(text, encoding), expected, "{encoding}");
             assert_eq!(masked(b"\x95", encoding), &b"\x95"[..], "half a letter at the end");
         }
-        assert_eq!(masked(b"\x8f\\\\\\", "JOHAB"), &b"\x8f\x80\x80\\"[..]);
+        assert_eq!(masked(b"\x8f\\\\\\", "JOHAB"), &b"\x8f\xff\xff\\"[..]);
         for encoding in ["UTF8", "LATIN1", "EUC_JP", "SQL_ASCII", ""] {
             assert!(matches!(masked(text, encoding), Cow::Borrowed(same) if same == text));
         }

@@ -32,7 +32,7 @@ pub(in crate::core) enum Task {
 pub(in crate::core) enum HalfSent {
     /// Of none.
     Nothing,
-    /// Of one that asks for something, the last in [`Server::expected`].
+    /// Of one that asks for something: [`Server::expected`] counts it, unless the server skips it.
     Request,
     /// Of another: data of a COPY, a Flush.
     Other,
@@ -190,12 +190,11 @@ impl Server {
             && self.half_sent == HalfSent::Nothing
     }
 
-    /// Whether all that its client has asked for since it was in no transaction is half a message.
+    /// Whether nothing that its client has asked for since it was in no transaction has begun one: half a
+    /// message, or a Close.
     pub(crate) fn has_begun_nothing(&self) -> bool {
-        self.status == IDLE
-            && self.half_sent == HalfSent::Request
-            && self.expected.is_of_one()
-            && !self.is_midway()
+        let is_half = self.half_sent == HalfSent::Request && self.expected.is_of_one();
+        self.status == IDLE && (is_half || self.expected.begins_nothing()) && !self.is_midway()
     }
 
     /// Whether a message with this tag makes no sense now: it has been asked nothing, and is to speak of

@@ -3,9 +3,9 @@
 //!
 //! A request that was sent behind the end of a transaction would begin another one, so none goes to the
 //! server before the one ahead of it is answered; within a batch no message goes before the last Execute is
-//! answered, and none at all behind a commit. Never waits for what the server waits for: data of a COPY pass,
-//! and what ends a batch or asks for its answers. Source: PostgreSQL documentation, "Message Flow":
-//! "Pipelining", "COPY Operations".
+//! answered, and none at all behind a commit, but for Sync and Flush. Never waits for what the server waits
+//! for: data of a COPY pass. Source: PostgreSQL documentation, "Message Flow": "Pipelining", "COPY
+//! Operations".
 
 use super::context::{Relay, Step};
 use super::statement_rewrite::has_forgotten_statements;

@@ -59,16 +59,17 @@ impl Expect {
         matches!(self, Self::Sync | Self::Simple | Self::SimpleSet | Self::Function)
     }
 
-    /// Whether it answers what a client has sent to the server, and not what is the pooler's own or was never
-    /// sent.
+    /// Whether what it answers begins a transaction of a client's where there is none: neither what is the
+    /// pooler's own, or was never sent, nor a Close.
     #[inline]
-    pub(super) fn is_of_client(self) -> bool {
+    pub(super) fn begins(self) -> bool {
         !matches!(
             self,
             Self::Name
                 | Self::ParseOurs(_)
                 | Self::CloseOurs(_)
                 | Self::ParseFake(_)
+                | Self::Close
                 | Self::CloseFake
                 | Self::Noted
                 | Self::Gone

@@ -348,11 +348,7 @@ impl Expected {
         while matches!(self.queue.front(), Some(Expect::CopyEnd)) {
             self.take();
         }
-        self.unready = match (self.queue.front(), self.queue.len()) {
-            (None, _) => Unready::Nothing,
-            (Some(only), 1) => Unready::Nothing.and(*only),
-            (Some(_), _) => Unready::More,
-        };
+        self.unready = Unready::of(&self.queue);
         if self.amid == CopySync::Lost {
             self.skipping = false;
         } else if self.queue.is_empty() && self.copy == CopyIn::No {

@@ -55,10 +55,10 @@ impl<N: Net> Relay<'_, N, ClientId> {
             return Step::Later;
         }
         let sql = sql_of(header.tag, payload);
-        let read = masked(sql, self.core.clients[self.id].encoding(&self.core.names));
         if self.keys().is_none() {
-            return self.other_text(header, sql, &read, is_whole);
+            return self.other_text(header, sql, sql, is_whole);
         }
+        let read = masked(sql, self.core.clients[self.id].encoding(&self.core.names));
         if sql.len() > WHOLE_BYTES_MAX || !is_whole {
             if SaidBySql::is_begun_by(&read[..sql.len().min(FRONT_BYTES)]) {
                 return self.refuse(Fault::ContextTooLong);

@@ -211,3 +211,14 @@ fn half_a_message_behind_a_query_is_no_transaction_once_that_is_answered() {
     bench.janitor();
     assert_eq!(bench.sent(client), format!("C[SELECT 1~] Z[I] {}", told(EXPIRED)));
 }
+
+/// A Close begins nothing: it keeps no session for what may follow.
+#[test]
+fn a_close_is_no_transaction() {
+    let (mut bench, client) = bench(PoolMode::Transaction);
+    bench.says(client, &[frame(ask::CLOSE, b"P\0"), frame(ask::FLUSH, b"")].concat());
+    bench.says(SERVER, &empties(&[answer::CLOSE_COMPLETE]));
+    bench.sent(client);
+    bench.expire();
+    assert_eq!(bench.sent(client), told(EXPIRED));
+}

@@ -4,6 +4,7 @@
 
 use super::super::expect::{CopyIn, Expect};
 use super::{CopySync, Expected};
+use std::collections::VecDeque;
 
 /// What was sent since the last ReadyForQuery: where something was, the server may have an implicit
 /// transaction open, even if all its answers are here.
@@ -11,18 +12,30 @@ use super::{CopySync, Expected};
 pub(super) enum Unready {
     #[default]
     Nothing,
-    /// The pooler's own, or what it answers itself.
+    /// What begins no transaction of the client's.
     Ours,
-    /// One message of the client's, beside that.
+    /// One message of the client's, and any of `Ours`.
     One,
     More,
 }
 
 impl Unready {
+    /// Of what is left behind a ReadyForQuery. What is looked through here is over with the next one.
+    pub(super) fn of(left: &VecDeque<Expect>) -> Self {
+        let mut all = Self::Nothing;
+        for expect in left {
+            all = all.and(*expect);
+            if all == Self::More {
+                break;
+            }
+        }
+        all
+    }
+
     /// With one more.
     #[inline]
     pub(super) fn and(self, expect: Expect) -> Self {
-        match (self, expect.is_of_client()) {
+        match (self, expect.begins()) {
             (Self::Nothing | Self::Ours, false) => Self::Ours,
             (Self::Nothing | Self::Ours, true) => Self::One,
             (Self::One, false) => Self::One,
@@ -38,9 +51,15 @@ impl Expected {
         self.unready != Unready::Nothing
     }
 
-    /// Whether one message of the client's alone was sent after the last ReadyForQuery.
+    /// Whether one message of the client's that begins a transaction was sent after the last ReadyForQuery,
+    /// and no more.
     pub(crate) fn is_of_one(&self) -> bool {
         self.unready == Unready::One
+    }
+
+    /// Whether no message of the client's that begins a transaction was sent after the last ReadyForQuery.
+    pub(crate) fn begins_nothing(&self) -> bool {
+        !self.skipping && matches!(self.unready, Unready::Nothing | Unready::Ours)
     }
 
     /// Whether a ReadyForQuery comes of what was sent, whatever the client says or does not say. A server

@@ -97,9 +97,20 @@ fn what_is_the_poolers_own_is_no_message_of_a_client() {
     ] {
         assert_eq!(expected(sent.clone()).is_of_one(), is_of_one, "{sent:?}");
     }
-    let mut owed = expected(vec![Expect::Simple, Expect::Simple]);
-    owed.ready(drop);
-    assert!(owed.is_of_one(), "the one that is left");
+    for (sent, is_of_one) in [
+        (vec![Expect::Simple, Expect::Simple], true),
+        (vec![Expect::Name, Expect::ParseOurs(StatementId(1)), Expect::Bind], true),
+        (vec![Expect::Simple, Expect::ParseOurs(StatementId(1)), Expect::Bind], true),
+        (vec![Expect::Simple, Expect::Close, Expect::Bind, Expect::Execute], false),
+    ] {
+        let mut owed = expected(sent.clone());
+        owed.ready(drop);
+        assert_eq!((owed.is_of_one(), owed.begins_nothing()), (is_of_one, false), "what is left of {sent:?}");
+    }
+    let mut owed = expected(vec![Expect::Close, Expect::Close]);
+    assert!(owed.begins_nothing(), "a Close begins nothing");
+    owed.push(Expect::Execute);
+    assert!(!owed.begins_nothing());
 }
 
 #[test]
