@@ -40,12 +40,12 @@ def ratio(table, begins, cell):
 
 def bar(number, what, value):
     top, width = 34 + 44 * number, round(400 * value)
-    return (
-        f'<text x="0" y="{top}">{what}</text>'
-        f'<rect x="0" y="{top + 7}" width="400" height="12" rx="2" class="theirs"/>'
-        f'<rect x="0" y="{top + 7}" width="{width}" height="12" rx="2" class="ours"/>'
-        f'<text x="410" y="{top + 18}">{value:.2f}</text>'
-    )
+    return "\n".join([
+        f'<text x="0" y="{top}">{what}</text>',
+        f'<rect x="0" y="{top + 7}" width="400" height="12" rx="2" class="theirs"/>',
+        f'<rect x="0" y="{top + 7}" width="{width}" height="12" rx="2" class="ours"/>',
+        f'<text x="410" y="{top + 18}">{value:.2f}</text>',
+    ])  # fmt: skip
 
 
 def picture(figures):

@@ -74,7 +74,8 @@ def table(outcome):
             transport, protocol, clients = cell
             cols = [show(ratios(runs, cell, base, variant, figure)) for _, figure in FIGURES]
             missing = missing or cols[0] == "–"
-            out.append(f"| {protocol}{', TLS' if transport == 'tls' else ''} | {clients} | " + " | ".join(cols) + " |")
+            # without blanks, so that a row fits a screen
+            out.append(f"| {protocol}{', TLS' if transport == 'tls' else ''}|{clients}|" + "|".join(cols) + "|")
         if missing:
             why = "keeps no prepared statements in transaction pooling; nothing to compare with."
             out += ["", f"–: {versions[base]} {why}"]

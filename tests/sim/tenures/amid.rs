@@ -37,11 +37,17 @@ fn a_transaction_that_begins_with_the_end_of_the_last_is_cut() {
     }
 }
 
-/// A bench whose client is in a transaction, and is to end with it.
-fn amid_a_transaction() -> (Bench, Peer) {
+/// A bench whose client is in a transaction.
+fn in_a_transaction() -> (Bench, Peer) {
     let (mut bench, client) = bench(PoolMode::Transaction);
     bench.says(client, &query("begin"));
     bench.says(SERVER, &[complete("BEGIN"), ready(b'T')].concat());
+    (bench, client)
+}
+
+/// A bench whose client is in a transaction, and is to end with it.
+fn amid_a_transaction() -> (Bench, Peer) {
+    let (mut bench, client) = in_a_transaction();
     bench.expire();
     bench.sent(client);
     bench.sent(SERVER);
@@ -86,9 +92,7 @@ fn a_batch_without_an_end_carries_no_session_on() {
 /// What was sent before its session was to end is told of, however far it goes.
 #[test]
 fn what_was_sent_in_a_batch_before_the_end_was_known_is_told() {
-    let (mut bench, client) = bench(PoolMode::Transaction);
-    bench.says(client, &query("begin"));
-    bench.says(SERVER, &[complete("BEGIN"), ready(b'T')].concat());
+    let (mut bench, client) = in_a_transaction();
     bench.says(client, &[run("commit"), run("begin"), run("insert"), run("commit")].concat());
     bench.expire();
     bench.sent(client);
@@ -183,9 +187,7 @@ fn half_a_message_is_no_transaction() {
 /// Where PostgreSQL tells the end of what was sent, all of it has been done, and is told.
 #[test]
 fn what_is_done_behind_a_commit_is_told_to_its_end() {
-    let (mut bench, client) = bench(PoolMode::Transaction);
-    bench.says(client, &query("begin"));
-    bench.says(SERVER, &[complete("BEGIN"), ready(b'T')].concat());
+    let (mut bench, client) = in_a_transaction();
     bench.expire();
     bench.sent(client);
     bench.says(client, &query("commit; insert; begin; insert; commit; insert"));
