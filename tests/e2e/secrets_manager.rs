@@ -2,6 +2,7 @@
 //! outages and refusals of AWS, and how often it is asked. Every password has the mark by which a leak is
 //! found in a log.
 
+use crate::common::certs::certs;
 use crate::common::raw::{self, Raw};
 use crate::common::secrets::none_in;
 use crate::common::{Pooler, PoolerSetup, postgres, wait_until};
@@ -189,4 +190,23 @@ fn no_secret_at_the_start_is_an_error_with_its_next_step() {
     let error = format!("{:?}", client.outcome().errors);
     assert!(error.contains("is not known"), "{error}");
     assert_eq!(row(&pooler)["state"], "dead");
+}
+
+#[test]
+fn trouble_with_iam_elsewhere_leaves_clients_the_reason_that_there_is_no_secret() {
+    let vault = Vault::start();
+    vault.fail(Some("AccessDeniedException"));
+    let unsigned = format!(
+        "iam_host=db.example.eu-west-1.rds.amazonaws.com server_auth=rds_iam iam_credential_source=profile \
+         iam_profile=none server_tls_sslmode=verify-full server_tls_ca_file={}",
+        certs().ca().display()
+    );
+    let pooler = setup(&vault, "none", "").set("query_wait_timeout", 2).database("unsigned", &unsigned);
+    let pooler = pooler.start();
+    pooler.wait_for_log("no such profile");
+    pooler.wait_for_log("not known: AWS denies reading it");
+    let mut client = Raw::tcp(pooler.port);
+    client.startup(&[("user", "app"), ("database", "app")]);
+    let error = format!("{:?}", client.outcome().errors);
+    assert!(error.contains("is not known"), "{error}");
 }

@@ -110,27 +110,43 @@ impl Servers {
     fn look_at_pools(self: &Arc<Self>) {
         let snapshot = Arc::clone(&self.plane.policy.load().snapshot);
         for entry in self.plane.registry.entries() {
-            let user = &entry.share.user;
-            let rules = entry::rules(&snapshot, &entry.config.load(), user).and_then(Result::ok);
-            let party = rules.map(|rules| (rules.who(user), rules));
-            match party.filter(|(who, rules)| self.iam.trouble(rules, who).is_some()) {
-                Some((who, rules)) => {
-                    if let Err(why) = self.iam.may_sign(&rules)
-                        && entry.share.obstacle().is_some()
-                        && entry.share.failing().is_none()
-                    {
-                        entry.share.set_obstacle(Some(why.to_string())); // as it is by now
-                    }
-                    self.set_stance(&entry, self.iam.stance(&rules, &who));
-                    self.probe_if_due(&entry, rules, &who);
-                }
-                None => {
-                    self.set_stance(&entry, Stance::Renew);
-                    self.end_catch_up(&entry);
-                    entry.share.set_obstacle(None);
-                }
+            match entry::rules(&snapshot, &entry.config.load(), &entry.share.user).and_then(Result::ok) {
+                Some(rules) => self.look_at_pool(&entry, rules),
+                None => self.look_beyond_iam(&entry),
             }
         }
+    }
+
+    /// What the servers of `entry`, which are logged in to by IAM, are worth by now.
+    fn look_at_pool(self: &Arc<Self>, entry: &Arc<PoolEntry>, rules: Rules) {
+        let (share, who) = (&entry.share, rules.who(&entry.share.user));
+        if self.iam.trouble(&rules, &who).is_none() {
+            self.renew_as_usual(entry);
+            share.set_obstacle(None);
+            return;
+        }
+        if let Err(why) = self.iam.may_sign(&rules)
+            && share.obstacle().is_some()
+            && share.failing().is_none()
+        {
+            share.set_obstacle(Some(why.to_string())); // as it is by now
+        }
+        self.set_stance(entry, self.iam.stance(&rules, &who));
+        self.probe_if_due(entry, rules, &who);
+    }
+
+    /// The servers of `entry` are not logged in to by IAM, or not any more since a reload. What stands in the
+    /// way of logins by a secret is not ours to take back.
+    fn look_beyond_iam(&self, entry: &PoolEntry) {
+        self.renew_as_usual(entry);
+        if entry.secret.load().is_none() {
+            entry.share.set_obstacle(None);
+        }
+    }
+
+    fn renew_as_usual(&self, entry: &PoolEntry) {
+        self.set_stance(entry, Stance::Renew);
+        self.end_catch_up(entry);
     }
 
     /// The one door to a pool's stance. Where servers were kept beyond their hard age, they catch up
