@@ -17,7 +17,9 @@ pub fn run(data: &[u8]) {
     }
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(arn) = CallerArn::parse(text) {
-        assert!(arn.arn.contains(&arn.account) && !arn.arn.contains("assumed-role"));
+        assert!(arn.arn.contains(&arn.account) && !arn.arn.contains(":assumed-role/"));
+        let names = [arn.role, arn.session];
+        assert!(names.iter().flatten().all(|name| !name.is_empty() && !name.contains([':', '/', '*'])));
     }
     let rules =
         CallerRules { scheme: "https", authority: "sts.eu-west-1.amazonaws.com", region: "eu-west-1" };

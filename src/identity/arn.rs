@@ -60,7 +60,7 @@ impl CallerArn {
                 Ok(named(text.to_owned(), None, Some(session)))
             }
             ("iam", ["root"]) => Ok(named(text.to_owned(), None, None)),
-            ("iam", ["user", path @ ..]) if !path.is_empty() && are_names(path) => {
+            ("iam", ["user", path @ .., user]) if are_names(&[user]) && !path.contains(&"") => {
                 Ok(named(text.to_owned(), None, None))
             }
             _ => Err(BadArn),
@@ -68,9 +68,11 @@ impl CallerArn {
     }
 }
 
-/// Whether none of these parts between slashes is empty.
+/// Whether each of these may be the name of a role, a user or a session (IAM User Guide, "IAM and AWS STS
+/// quotas"): a name of another kind could pass for more of an ARN than it is.
 fn are_names(parts: &[&str]) -> bool {
-    parts.iter().all(|part| !part.is_empty())
+    let is_named = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+    parts.iter().all(|part| !part.is_empty() && part.bytes().all(is_named))
 }
 
 #[cfg(test)]
@@ -96,7 +98,7 @@ mod tests {
     fn users_and_the_account_itself_stay_as_they_are() {
         for text in [
             "arn:aws:iam::123456789012:user/alice",
-            "arn:aws:iam::123456789012:user/division/team/alice",
+            "arn:aws:iam::123456789012:user/division/team:1/alice",
             "arn:aws-cn:iam::123456789012:root",
             "arn:aws:sts::123456789012:federated-user/alice",
         ] {
@@ -123,6 +125,12 @@ mod tests {
             "arn:aws:iam::123456789012:user/x\ny",
             "arn:aws:iam::123456789012:user/x y",
             "arn:aws:iam::123456789012:user/x'y",
+            "arn:aws:iam::123456789012:user/x:y",
+            "arn:aws:iam::123456789012:user/",
+            "arn:aws:iam::123456789012:user//x",
+            "arn:aws:sts::123456789012:assumed-role/a:assumed-role/s",
+            "arn:aws:sts::123456789012:assumed-role/a/s*",
+            "arn:aws:sts::123456789012:federated-user/a:b",
             &long,
         ] {
             assert_eq!(CallerArn::parse(text), Err(BadArn), "{text}");
