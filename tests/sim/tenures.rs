@@ -423,4 +423,5 @@ fn kill_ends_those_that_are_meant() {
     assert_eq!(bench.counted(), [0, 0, 0, 1]);
 }
 
+mod ahead;
 mod amid;

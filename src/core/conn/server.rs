@@ -193,7 +193,8 @@ impl Server {
     /// Whether nothing that its client has asked for since it was in no transaction has begun one: half a
     /// message, or a Close.
     pub(crate) fn has_begun_nothing(&self) -> bool {
-        let is_half = self.half_sent == HalfSent::Request && self.expected.is_of_one();
+        let is_half =
+            self.half_sent == HalfSent::Request && self.expected.is_of_one() && !self.expected.is_skipping();
         self.status == IDLE && (is_half || self.expected.begins_nothing()) && !self.is_midway()
     }
 

@@ -33,6 +33,8 @@ pub(in crate::core) enum Tenure {
         /// Its transaction has ended amid what the server has not told the end of yet: what follows there is
         /// another one.
         has_ended_amid: bool,
+        /// It has begun amid that, by a BEGIN that was told.
+        has_begun_amid: bool,
     },
 }
 
@@ -79,14 +81,14 @@ impl Tenure {
 
     /// From `now` on it is to end. A denial that comes again does not give it time anew.
     pub(in crate::core) fn end_for(&mut self, cause: EndCause, now: Micros) {
-        let (since_ms, has_ended_amid) = match *self {
-            Self::Ending { cause: EndCause::Denied(_), since_ms, has_ended_amid } => {
-                (since_ms, has_ended_amid)
+        match self {
+            Self::Ending { cause: known @ EndCause::Denied(_), .. } => *known = cause,
+            Self::Ending { cause: known, since_ms, .. } => (*known, *since_ms) = (cause, clock_ms(now)),
+            Self::Unlimited | Self::UntilExpiry | Self::Told => {
+                let (since_ms, has_ended_amid, has_begun_amid) = (clock_ms(now), false, false);
+                *self = Self::Ending { cause, since_ms, has_ended_amid, has_begun_amid };
             }
-            Self::Ending { has_ended_amid, .. } => (clock_ms(now), has_ended_amid),
-            _ => (clock_ms(now), false),
-        };
-        *self = Self::Ending { cause, since_ms, has_ended_amid };
+        }
     }
 
     /// Whether its transaction has ended amid a message or a batch.
@@ -94,18 +96,24 @@ impl Tenure {
         matches!(self, Self::Ending { has_ended_amid: true, .. })
     }
 
-    /// A command with this tag is complete. Of ROLLBACK the tag does not tell whether it went to a savepoint.
-    /// Source: PostgreSQL documentation, "Message Formats": CommandComplete.
-    pub(in crate::core) fn completed(&mut self, tag: &[u8]) {
-        if let Self::Ending { has_ended_amid, .. } = self {
-            *has_ended_amid |= matches!(tag, b"COMMIT\0" | b"PREPARE TRANSACTION\0");
+    /// A command with this tag is complete; `is_implicit`: it is one of a batch that is in no block, as far as
+    /// ReadyForQuery has told. There a command may have ended the transaction that the batch is, and be none
+    /// of those that say so: whatever is not known to stay within it has. Of ROLLBACK in a block the tag does
+    /// not tell whether it went to a savepoint. Sources: PostgreSQL documentation, "Message Formats":
+    /// CommandComplete, and "Message Flow": "Pipelining".
+    pub(in crate::core) fn completed(&mut self, tag: &[u8], is_implicit: bool) {
+        let Self::Ending { has_ended_amid, has_begun_amid, .. } = self else { return };
+        match tag {
+            b"COMMIT\0" | b"PREPARE TRANSACTION\0" => *has_ended_amid = true,
+            b"BEGIN\0" | b"START TRANSACTION\0" => *has_begun_amid = true,
+            tag => *has_ended_amid |= is_implicit && !*has_begun_amid && !stays_within(tag),
         }
     }
 
     /// What was amid is at its end.
     pub(in crate::core) fn told_whole(&mut self) {
-        if let Self::Ending { has_ended_amid, .. } = self {
-            *has_ended_amid = false;
+        if let Self::Ending { has_ended_amid, has_begun_amid, .. } = self {
+            (*has_ended_amid, *has_begun_amid) = (false, false);
         }
     }
 
@@ -117,6 +125,45 @@ impl Tenure {
         let is_ahead = waited > Micros(2 * Self::DENIED_MAX.0 - Self::AHEAD_MAX.0);
         Some(if is_ahead { Micros(0) } else { waited })
     }
+}
+
+/// What leaves the transaction open that a batch is, whatever it is given: data and cursors, settings, tables.
+/// What is left out may commit: VACUUM, CREATE INDEX CONCURRENTLY, CALL, DO, and whatever comes with the next
+/// PostgreSQL.
+const STAYS_WITHIN: [&str; 26] = [
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "MERGE",
+    "COPY",
+    "FETCH",
+    "MOVE",
+    "DECLARE CURSOR",
+    "CLOSE CURSOR",
+    "CLOSE CURSOR ALL",
+    "EXPLAIN",
+    "SHOW",
+    "SET",
+    "RESET",
+    "PREPARE",
+    "DEALLOCATE",
+    "DEALLOCATE ALL",
+    "LISTEN",
+    "UNLISTEN",
+    "NOTIFY",
+    "LOCK TABLE",
+    "CREATE TABLE",
+    "CREATE TABLE AS",
+    "DROP TABLE",
+    "TRUNCATE TABLE",
+];
+
+fn stays_within(tag: &[u8]) -> bool {
+    // Rows are counted behind some: "INSERT 0 1".
+    let is_counted = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b' ' | b'\0');
+    let counted = tag.iter().rev().take_while(|byte| is_counted(byte)).count();
+    STAYS_WITHIN.iter().any(|known| known.as_bytes() == &tag[..tag.len() - counted])
 }
 
 /// The low bits of a time.

@@ -10,6 +10,7 @@ mod ready;
 
 use super::expect::{CopyIn, Due, Expect, Fate, Forgetting};
 use crate::wire::tags::server;
+pub(in crate::core) use ready::Ahead;
 use ready::Unready;
 use std::collections::VecDeque;
 
@@ -67,6 +68,16 @@ enum CopySync {
     Lost,
 }
 
+/// Whether answers to these may be held back by the server until it is told to flush: what was sent last does
+/// not ask for ReadyForQuery.
+fn may_hold_back<'a>(sent: impl DoubleEndedIterator<Item = &'a Expect>) -> bool {
+    let fake = |expect: &&Expect| {
+        matches!(expect, Expect::ParseFake(_) | Expect::CloseFake | Expect::Noted | Expect::Gone)
+    };
+    let last_sent = sent.rev().find(|expect| !fake(expect));
+    last_sent.is_some_and(|last| !last.is_ended_by_ready() && !matches!(last, Expect::Name))
+}
+
 impl Expected {
     /// Nothing is owed, no COPY is open, nothing is being skipped, no count is lost: the server is at rest.
     #[inline]
@@ -95,11 +106,7 @@ impl Expected {
     /// Whether the server may hold answers back until it is told to flush: what was sent last does
     /// not ask for ReadyForQuery.
     pub(crate) fn needs_flush(&self) -> bool {
-        let fake = |expect: &&Expect| {
-            matches!(expect, Expect::ParseFake(_) | Expect::CloseFake | Expect::Noted | Expect::Gone)
-        };
-        let last_sent = self.queue.iter().rev().find(|expect| !fake(expect));
-        last_sent.is_some_and(|last| !last.is_ended_by_ready() && !matches!(last, Expect::Name))
+        may_hold_back(self.queue.iter())
     }
 
     /// What was sent last may make the session forget its statements. It lasts until all is answered: before

@@ -74,8 +74,11 @@ impl Core {
 impl<N: Net> Relay<'_, N, ClientId> {
     /// Frame by frame, to the end of the input or of what may be decided now.
     fn client_frames(&mut self) -> Step {
-        if let Step::Gone = self.continue_frame() {
-            return Step::Gone;
+        if self.core.clients[self.id].partial != Partial::None {
+            match self.rest_of_frame() {
+                Step::Next => {}
+                step => return step,
+            }
         }
         if self.core.clients[self.id].tenure.end().is_some() {
             match self.drain() {
@@ -131,7 +134,18 @@ impl<N: Net> Relay<'_, N, ClientId> {
         Step::Later
     }
 
-    /// Bytes that belong to a frame of which the head was decided earlier.
+    /// What belongs to a frame of which the head was decided earlier.
+    fn rest_of_frame(&mut self) -> Step {
+        if self.core.clients[self.id].tenure.end().is_some() {
+            match self.drain_rest() {
+                Step::Next => {}
+                step => return step,
+            }
+        }
+        self.continue_frame()
+    }
+
+    /// Bytes that belong to it.
     fn continue_frame(&mut self) -> Step {
         let client = &mut self.core.clients[self.id];
         let (bytes, forward) = client.partial.take(self.walk.input.len());
@@ -212,6 +226,13 @@ impl<N: Net> Relay<'_, N, ClientId> {
             }
             tag::QUERY if self.core.shares_statements(self.id) => {
                 return self.query_frame(header);
+            }
+            // A short one, of which the server is to have all or nothing: half of it would run nothing, and
+            // keep what is behind it from being asked for.
+            tag::EXECUTE
+                if !self.walk.is_whole(header) && header.frame_bytes < limits::READ_BUFFER_BYTES / 2 =>
+            {
+                return Step::Later;
             }
             tag::QUERY
             | tag::FUNCTION_CALL

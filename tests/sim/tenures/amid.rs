@@ -38,7 +38,7 @@ fn a_transaction_that_begins_with_the_end_of_the_last_is_cut() {
 }
 
 /// A bench whose client is in a transaction.
-fn in_a_transaction() -> (Bench, Peer) {
+pub(super) fn in_a_transaction() -> (Bench, Peer) {
     let (mut bench, client) = bench(PoolMode::Transaction);
     bench.says(client, &query("begin"));
     bench.says(SERVER, &[complete("BEGIN"), ready(b'T')].concat());
@@ -46,7 +46,7 @@ fn in_a_transaction() -> (Bench, Peer) {
 }
 
 /// A bench whose client is in a transaction, and is to end with it.
-fn amid_a_transaction() -> (Bench, Peer) {
+pub(super) fn amid_a_transaction() -> (Bench, Peer) {
     let (mut bench, client) = in_a_transaction();
     bench.expire();
     bench.sent(client);
@@ -54,12 +54,12 @@ fn amid_a_transaction() -> (Bench, Peer) {
     (bench, client)
 }
 
-fn run(sql: &str) -> Vec<u8> {
+pub(super) fn run(sql: &str) -> Vec<u8> {
     [&*parse("", sql), &bind(""), &execute()].concat()
 }
 
 /// What PostgreSQL answers to [`run`].
-fn ran(tag: &str) -> Vec<u8> {
+pub(super) fn ran(tag: &str) -> Vec<u8> {
     [&*empties(&[answer::PARSE_COMPLETE, answer::BIND_COMPLETE]), &complete(tag)].concat()
 }
 
