@@ -63,13 +63,29 @@ pub struct Backend {
     pub seen: Vec<String>,
     /// Messages of the extended protocol have come since the last Sync.
     pub in_batch: bool,
+    /// What has begun a transaction since somebody looked.
+    pub begun: Option<Begun>,
     input: Vec<u8>,
     taken: usize,
+    heard_bytes: u64,
+    /// Where the COMMIT ends behind which, until ReadyForQuery, another transaction begins.
+    ended_at: Option<u64>,
+    /// A COPY has failed that had a Sync amid its data: how often it is answered is known to nobody.
+    has_lost_count: bool,
+    copy_had_sync: bool,
     mode: Mode,
     /// The rest of a simple query; `None` outside of one.
     query: Option<VecDeque<String>>,
     statements: BTreeMap<Vec<u8>, String>,
     portals: BTreeMap<Vec<u8>, Portal>,
+}
+
+/// A message that begins a transaction. Places are counted from the first byte that was heard.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    pub ends_at: u64,
+    /// Where the COMMIT ends that it follows in its batch.
+    pub behind: Option<u64>,
 }
 
 /// How running a statement went.
@@ -89,8 +105,13 @@ impl Backend {
             out: VecDeque::new(),
             seen: Vec::new(),
             in_batch: false,
+            begun: None,
             input: Vec::new(),
             taken: 0,
+            heard_bytes: 0,
+            ended_at: None,
+            has_lost_count: false,
+            copy_had_sync: false,
             mode: Mode::Ready,
             query: None,
             statements: BTreeMap::new(),
@@ -191,6 +212,7 @@ impl Backend {
         let frame_bytes = FrameHeader::read(rest, u32::MAX).ok()??.frame_bytes;
         let payload = rest[5..frame_bytes].to_vec();
         self.taken += frame_bytes;
+        self.heard_bytes += frame_bytes as u64;
         Some((tag, payload))
     }
 
@@ -198,7 +220,7 @@ impl Backend {
     pub fn wake(&mut self) {
         assert!(matches!(self.mode, Mode::Sleep { .. }), "nothing sleeps");
         self.mode = Mode::Ready;
-        self.push(|out| encode::command_complete(out, "SLEEP"));
+        self.push(|out| encode::command_complete(out, "SELECT 1"));
     }
 
     /// The statement that sleeps is cancelled.
@@ -244,7 +266,7 @@ impl Backend {
     }
 
     fn ready(&mut self) {
-        self.in_batch = false;
+        (self.in_batch, self.ended_at) = (false, None);
         self.session.commit_implicit();
         if self.session.block == Block::None {
             self.portals.clear();
@@ -288,7 +310,18 @@ impl Backend {
         }
     }
 
+    /// Takes down that a message begins a transaction.
+    fn look_for_begin(&mut self, tag: u8) {
+        let runs = matches!(tag, ask::QUERY | ask::FUNCTION_CALL | ask::EXECUTE);
+        let begins = runs || matches!(tag, ask::PARSE | ask::BIND | ask::DESCRIBE);
+        let behind = self.ended_at.filter(|_| runs);
+        if (begins && self.is_at_rest() || behind.is_some()) && !self.has_lost_count {
+            self.begun = Some(Begun { ends_at: self.heard_bytes, behind });
+        }
+    }
+
     fn message(&mut self, tag: u8, payload: &[u8]) {
+        self.look_for_begin(tag);
         match tag {
             ask::QUERY => {
                 let text = text_of(payload);
@@ -363,7 +396,7 @@ impl Backend {
             Sql::Notice => {
                 let text = format!("notice {tag}");
                 self.push(|out| encode::notice(out, Severity::Notice, "00000", &text, None));
-                "DO"
+                "DROP TABLE"
             }
             Sql::Sleep { us } => {
                 self.mode = Mode::Sleep { us: *us };
@@ -372,6 +405,7 @@ impl Backend {
             Sql::CopyIn { fail_after: 0 } => return Err(("42P01", format!("no such table {tag}"))),
             Sql::CopyIn { fail_after } => {
                 self.mode = Mode::Copy { fail_after: *fail_after, seen: 0 };
+                self.copy_had_sync = false;
                 self.push(|out| encode::frame(out, answer::COPY_IN_RESPONSE, |out| out.extend([0, 0, 0])));
                 return Ok(Ran::Pending);
             }
@@ -393,6 +427,9 @@ impl Backend {
         };
         if self.session.reports_at_once {
             self.report();
+        }
+        if command == "COMMIT" {
+            self.ended_at = Some(self.heard_bytes);
         }
         Ok(Ran::Complete(command.to_owned()))
     }
@@ -442,6 +479,7 @@ impl Backend {
                 let seen = seen + payload.len();
                 if seen >= fail_after {
                     self.mode = Mode::Ready;
+                    self.has_lost_count |= self.copy_had_sync;
                     return self.fail("22P04", "bad data in COPY, as told");
                 }
                 self.mode = Mode::Copy { fail_after, seen };
@@ -452,10 +490,12 @@ impl Backend {
             }
             ask::COPY_FAIL => {
                 self.mode = Mode::Ready;
+                self.has_lost_count |= self.copy_had_sync;
                 self.fail("22000", "COPY from stdin failed");
             }
             // "The backend will ignore Flush and Sync messages received during copy-in."
-            ask::FLUSH | ask::SYNC => {}
+            ask::FLUSH => {}
+            ask::SYNC => self.copy_had_sync = true,
             ask::TERMINATE => self.mode = Mode::Ended,
             other => panic!("a server was sent {:?} during COPY from the client", char::from(other)),
         }

@@ -198,6 +198,19 @@ impl Book {
         let unsent = wire.unsent();
         assert!(unsent <= OWED_BYTES_MAX, "{unsent} bytes are unsent to {to:?}");
         wire.owe(bytes);
+        wire.owed_bytes += bytes.len() as u64;
+    }
+
+    /// Takes down from where on a server is sent what its client says that is to end. What the pooler says
+    /// comes when that has been answered.
+    fn witness_late(&mut self, to: Peer, made: Option<&[u8]>) {
+        let (Peer::Server(_), Some(server)) = (to, self.sockets.get(&to)) else { return };
+        let wire = &mut self.world.borrow_mut().wires[*server as usize];
+        let is_own = made.is_some_and(|bytes| bytes[0] == QUERY);
+        if is_own || self.at_hand != *server {
+            let is_late = !is_own && self.marked.contains_key(&self.at_hand);
+            wire.late_from = is_late.then(|| wire.late_from.unwrap_or(wire.owed_bytes));
+        }
     }
 
     /// Takes down that a client's transaction begins on a server. Simple queries that the
@@ -235,6 +248,7 @@ impl<N: Net> Net for Spy<'_, N> {
             self.book.fed.insert(*client);
         }
         self.book.witness_begin(to, None);
+        self.book.witness_late(to, None);
         self.book.owe(to, &self.input[range.clone()]);
         self.net.forward(to, range);
     }
@@ -245,6 +259,7 @@ impl<N: Net> Net for Spy<'_, N> {
             return self.net.send(to, bytes);
         }
         self.book.witness_begin(to, Some(bytes));
+        self.book.witness_late(to, Some(bytes));
         self.book.owe(to, bytes);
         self.book.calls.makes(to, bytes.len());
         self.net.send(to, bytes);

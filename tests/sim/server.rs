@@ -121,8 +121,18 @@ impl SimServer {
         }
     }
 
+    /// Nobody who is to end begins a transaction, by what it has sent since then; but behind a COMMIT that it
+    /// had sent before, in the same batch, since nobody keeps those in mind.
+    fn look_for_late_begin(&mut self, ground: &Ground) {
+        let Some(begun) = self.backend.begun.take() else { return };
+        let Some(from) = ground.wires[self.socket as usize].late_from else { return };
+        let is_late = begun.ends_at > from && begun.behind.is_none_or(|commit| commit > from);
+        assert!(!is_late, "a transaction begins on server {} whose client is to end: {begun:?}", self.socket);
+    }
+
     /// Looks at what was just run, and takes the answers over.
     fn watch(&mut self, clients: &PoolsOfClients, ground: &mut Ground) {
+        self.look_for_late_begin(ground);
         for tag in std::mem::take(&mut self.backend.seen) {
             assert!(
                 self.replica.is_none_or(|own| client_of(&tag) == Some(own)),

@@ -139,6 +139,10 @@ pub struct Wire {
     /// What the core has said is to be sent, and the driver has not written yet: byte by byte what must come
     /// next. Where there is TLS, what the far end has not read yet.
     pub owed: VecDeque<u8>,
+    /// How many bytes that was, and will have been.
+    pub owed_bytes: u64,
+    /// From this byte on its client has sent what it is told after that was to end.
+    pub late_from: Option<u64>,
     /// A write has failed: the driver keeps nothing for it any more, however much the core says.
     pub has_failed: bool,
     /// Bytes that the driver has read and the core has not consumed.
