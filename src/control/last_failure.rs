@@ -4,13 +4,15 @@
 //! answered: clients that come get those words at once. The first that comes after a pause has the server
 //! asked again; the pause doubles with each refusal, from `limits::REFUSAL_PAUSE_MS` to `server_login_retry`,
 //! and logins that were under way together count as one refusal. So a database that is created a moment later
-//! is there, and a storm of clients is no storm of logins. A login that would send something else ends every
-//! pause at once. Never shows a secret. PgBouncer lets each later client wait for `server_login_retry`
+//! is there, and a storm of clients is no storm of logins. Logins by a secret or by IAM have pauses of their
+//! own: until their end the refusal is the answer in the same way. A login that would send something else
+//! ends every pause at once. Never shows a secret. PgBouncer lets each later client wait for `server_login_retry`
 //! instead (launch_new_connection() in src/objects.c).
 
 use super::server_secrets::Stored;
 use crate::base::{Micros, limits};
-use crate::config::Database;
+use crate::config::{Database, ServerAuth};
+use crate::secrets::{ChoiceNames, SecretKey};
 use crate::wire::Fault;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,9 +20,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, PartialEq)]
 pub struct Sent {
     pub(super) config: Arc<Database>,
+    /// What kind of proof it is; the entry, or the user's, says so.
+    pub(super) auth: ServerAuth,
     pub(super) stored: Option<Stored>,
-    /// The version of a secret that others keep.
-    pub(super) version: Option<Arc<str>>,
+    /// A secret that others keep, and its version, where there is one.
+    pub(super) secret: Option<(SecretKey, Option<ChoiceNames>)>,
 }
 
 /// The last login of one pool, as long as it has failed; `S` is all that a login depends on.
@@ -38,9 +42,9 @@ struct Failed<S> {
 #[derive(Debug)]
 struct Refusal {
     fault: Fault,
-    at: Micros,
     until: Micros,
-    pause: Micros,
+    /// When it came, and how long the pause is that follows; `None`: the pause is somebody else's.
+    paused: Option<(Micros, Micros)>,
 }
 
 impl<S> Default for LastFailure<S> {
@@ -67,16 +71,22 @@ impl<S: PartialEq> LastFailure<S> {
         let mut last = self.last();
         let first = Micros::from_millis(limits::REFUSAL_PAUSE_MS);
         let before = last.take().filter(|failed| failed.sent == sent).and_then(|failed| failed.refusal);
+        let before = before.and_then(|before| Some((before.until, before.paused?)));
         let pause = match before {
             // Nobody had heard of that one when it began.
-            Some(before) if begun_at < before.at => before.pause,
-            Some(before) if now.since(before.until) <= longest => Micros(2 * before.pause.0),
+            Some((_, (at, pause))) if begun_at < at => pause,
+            Some((until, (_, pause))) if now.since(until) <= longest => Micros(2 * pause.0),
             _ => first,
         };
         let pause = pause.min(longest);
         let until = now + pause;
-        *last = Some(Failed { sent, refusal: Some(Refusal { fault, at: now, until, pause }) });
+        *last = Some(Failed { sent, refusal: Some(Refusal { fault, until, paused: Some((now, pause)) }) });
         until
+    }
+
+    /// A login that sent this was refused, and that is the answer to clients until then.
+    pub fn refused_until(&self, sent: S, fault: Fault, until: Micros) {
+        *self.last() = Some(Failed { sent, refusal: Some(Refusal { fault, until, paused: None }) });
     }
 
     /// A login has succeeded, or may again.
@@ -120,11 +130,8 @@ mod tests {
 
     fn sent(password: &str) -> Sent {
         let config = snapshot("db =", "").database("db").expect("an entry");
-        Sent {
-            config,
-            stored: Some(Stored { secret: Arc::new(Secret::parse(password)), keys: None }),
-            version: None,
-        }
+        let stored = Stored { secret: Arc::new(Secret::parse(password)), keys: None };
+        Sent { config, auth: ServerAuth::Password, stored: Some(stored), secret: None }
     }
 
     fn fault() -> Fault {
@@ -176,6 +183,17 @@ mod tests {
         pauses.dedup();
         let first = limits::REFUSAL_PAUSE_MS;
         assert_eq!(pauses, [first, 2 * first, 4 * first, 8 * first]);
+    }
+
+    #[test]
+    fn a_refusal_with_a_pause_of_its_own_is_the_answer_as_long_and_lengthens_no_other() {
+        let last_failure = LastFailure::default();
+        let (now, until) = (Micros::from_secs(9), Micros::from_secs(69));
+        last_failure.refused_until(sent("a"), fault(), until);
+        assert_eq!((last_failure.refusal(now), last_failure.refusal(until)), (Some(fault()), None));
+        assert!(!last_failure.differs_from(|| sent("a")) && last_failure.differs_from(|| sent("b")));
+        let refused = last_failure.refused(sent("a"), fault(), (now, now), LONGEST);
+        assert_eq!(refused, now + Micros::from_millis(limits::REFUSAL_PAUSE_MS));
     }
 
     #[test]

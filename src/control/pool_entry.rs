@@ -117,6 +117,33 @@ impl PoolEntry {
         self.lateness.lock().unwrap_or_else(PoisonError::into_inner).news(is_late, now)
     }
 
+    /// Whether logins are put off for a reason that may pass, those for replication clients among them.
+    pub fn is_put_off(&self) -> bool {
+        self.share.obstacle().is_some() || self.replication.obstacle().is_some()
+    }
+
+    /// What a replication client is told whose wait for a server has ended by `limit`: why logins for such
+    /// clients are put off, or else for others; else `usual`.
+    pub fn replica_wait_over(&self, limit: &'static str, usual: Fault) -> Fault {
+        match self.replication.obstacle() {
+            Some(why) => Fault::NoServer { limit, why: why.to_string() },
+            None => self.share.wait_over(limit, usual),
+        }
+    }
+
+    /// Whether its last login, or the last for a replication client, has failed and had sent something else
+    /// than this.
+    pub(super) fn end_for_change(&self, now: impl Fn() -> Sent) -> bool {
+        self.last_failure.end_for_change(&now) || self.replication.last_failure.end_for_change(&now)
+    }
+
+    /// What failed logins have left here goes; see [`super::Plane::forget_failures`].
+    pub(super) fn forget_failures(&self) {
+        self.share.set_obstacle(None);
+        self.last_failure.forget();
+        self.replication.forget_failure();
+    }
+
     /// Ends the wait of everybody who waits at a login.
     pub fn refuse_waiting(&self, fault: &Fault) {
         self.welcome.refuse(fault.clone());

@@ -7,7 +7,7 @@ use super::policy::Policy;
 use super::pool_entry::PoolEntry;
 use super::server_secrets::Stored;
 use crate::auth::Secret;
-use crate::config::Database;
+use crate::config::{Database, ServerAuth};
 use crate::secrets::KeptSecret;
 use std::sync::Arc;
 
@@ -46,20 +46,36 @@ impl Plane {
 
     /// What a login to a server of `entry` would send.
     pub fn would_send(&self, policy: &Policy, entry: &PoolEntry) -> Sent {
-        let (config, secret) = (entry.config.load_full(), entry.secret.load_full());
-        let version = secret.as_ref().and_then(|secret| Some(Arc::clone(&secret.next(&[])?.version.id)));
-        let stored = if secret.is_some() { None } else { self.stored(policy, entry, &config) };
-        Sent { stored, version, config }
+        let config = entry.config.load_full();
+        let auth = policy.snapshot.server_auth(&config, &entry.share.user);
+        let kept = entry.secret.load();
+        let secret = kept.as_ref().map(|secret| {
+            let names = secret.next(&[]).map(|choice| choice.names());
+            (secret.kept.key().clone(), names)
+        });
+        // a token is of none of these, nor is a secret that others keep
+        let by_stored = auth == ServerAuth::Password;
+        let stored = if by_stored { self.stored(policy, entry, &config) } else { None };
+        Sent { config, auth, stored, secret }
     }
 
     /// Whether the next login of a pool whose logins fail would send something else than the last
     /// one: then it need not wait.
     pub fn ends_pause_for_change(&self, entry: &PoolEntry) -> bool {
         let policy = self.policy.load();
-        let ends = entry.last_failure.end_for_change(|| self.would_send(&policy, entry));
+        let ends = entry.end_for_change(|| self.would_send(&policy, entry));
         if ends {
-            self.places.forget_failure(&entry.share);
+            self.forget_failures(entry);
         }
         ends
+    }
+
+    /// The one door by which all goes that failed logins of `entry` have left: why they fail, what stands in
+    /// their way, what clients are answered meanwhile, and the pause. For what has made that untrue, whatever
+    /// it was: a reload, an order, another version of a secret.
+    pub fn forget_failures(&self, entry: &PoolEntry) {
+        self.places.forget_failure(&entry.share);
+        // in this order, so that nobody takes a failure for a denial (`PoolShare::refusal`)
+        entry.forget_failures();
     }
 }

@@ -5,12 +5,14 @@
 //! client has accepted, the server is its opener's, who ends it in order where nobody comes. A client that
 //! has left is nobody. Opens nothing, asks nobody for a server.
 
+use super::last_failure::{LastFailure, Sent};
 use super::welcome::Welcome;
 use crate::base::{Micros, WorkerId};
 use crate::core::ClientLogin;
 use crate::io::Channel;
 use crate::wire::Fault;
 use crate::wire::startup::Replication;
+use arc_swap::ArcSwapOption;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -55,9 +57,32 @@ pub(super) type ReplicationAnswer = oneshot::Receiver<Result<ReplicationOffer, F
 /// The replication clients of one pool for whom no server is being opened: first those for whom the fewest
 /// logins have failed, since what a client asks for may be the reason; of these the longest waiting one.
 #[derive(Default)]
-pub struct ReplicationQueue(Mutex<Vec<ReplicationRequest>>);
+pub struct ReplicationQueue {
+    waiting: Mutex<Vec<ReplicationRequest>>,
+    /// What the last login for one of them had sent, where it has failed.
+    pub(super) last_failure: LastFailure<Sent>,
+    obstacle: ArcSwapOption<String>,
+}
 
 impl ReplicationQueue {
+    /// The last login for one of them, which sent this, has failed; `obstacle`: why the next ones are put
+    /// off, where it may pass. Says nothing of logins for other clients.
+    pub fn failed(&self, sent: Sent, obstacle: Option<String>) {
+        self.last_failure.failed(sent);
+        self.obstacle.store(obstacle.map(Arc::new));
+    }
+
+    /// A login for one of them has succeeded, or may again.
+    pub fn forget_failure(&self) {
+        self.last_failure.forget();
+        self.obstacle.store(None);
+    }
+
+    /// Why logins for them are put off: what they are told when their time is over.
+    pub fn obstacle(&self) -> Option<Arc<String>> {
+        self.obstacle.load_full()
+    }
+
     /// A client waits from now on, until it drops what it gets.
     pub fn join(&self, wish: ReplicationWish, since: Micros) -> ReplicationAnswer {
         let (answer, answered) = oneshot::channel();
@@ -103,7 +128,7 @@ impl ReplicationQueue {
 
     /// Those who have not left.
     fn waiting(&self) -> MutexGuard<'_, Vec<ReplicationRequest>> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.retain(|request| !request.is_abandoned());
         waiting
     }

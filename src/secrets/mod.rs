@@ -25,6 +25,6 @@ pub use fetch::{Fetch, Fetching, Fingerprint, Found, Stage};
 pub use file::SecretFile;
 pub use keeper::{KeptSecret, SecretReport, Version};
 pub use key::{Place, Purpose, SecretKey, region_of_arn};
-pub use pool_secret::{Choice, Pause, PoolSecret};
+pub use pool_secret::{Choice, ChoiceNames, Pause, PoolSecret};
 pub use store::Secrets;
 pub use value::{Content, Login, Unreadable, Users};

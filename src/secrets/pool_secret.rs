@@ -38,6 +38,16 @@ pub struct Choice {
     current: Option<Arc<str>>,
 }
 
+/// A version's name, and that of the one that was current when it was chosen.
+pub type ChoiceNames = (Arc<str>, Option<Arc<str>>);
+
+impl Choice {
+    /// What it is called.
+    pub fn names(&self) -> ChoiceNames {
+        (Arc::clone(&self.version.id), self.current.clone())
+    }
+}
+
 /// What a server took last, and which version was the current one when it was chosen.
 struct Accepted {
     id: Arc<str>,
@@ -97,6 +107,12 @@ impl PoolSecret {
             refused.until = now + refused.pause;
         }
         Pause { until: refused.until, may_pass: was_accepted && now.since(refused.since) < ROTATION }
+    }
+
+    /// What servers have refused is true no more: they are others, or an operator says so. What they took
+    /// last is tried first all the same.
+    pub fn forget_refusals(&self) {
+        self.state().refused = None;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

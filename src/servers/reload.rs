@@ -69,12 +69,14 @@ impl Servers {
     }
 
     /// Every server of the pool opened until now is closed when it is free, and the
-    /// next one is waited for anew.
+    /// next one is waited for anew. What logins were refused for is nobody's answer any more.
     fn renew(&self, entry: &PoolEntry) {
-        self.iam.forget_back_off(&entry.share.user);
-        entry.last_failure.forget();
         entry.share.bump_generation();
-        self.plane.places.forget_failure(&entry.share);
+        self.iam.forget_back_off(&entry.share.user);
+        if let Some(secret) = &*entry.secret.load() {
+            secret.forget_refusals();
+        }
+        self.plane.forget_failures(entry); // behind the generation: what is concluded from now on is of it
         self.plane.tell_all(|| Command::Sweep(Scope::Pool(entry.share.id)));
         self.plane.launcher.need_server(entry.share.id);
     }

@@ -3,7 +3,7 @@
 
 use crate::common::raw::{self, Raw};
 use crate::common::secrets::{MARK, none_in};
-use crate::common::{Pooler, PoolerSetup, postgres, programs, wait_until, wait_until_for};
+use crate::common::{Pooler, PoolerSetup, page, postgres, programs, wait_until, wait_until_for};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -126,15 +126,63 @@ fn a_file_that_is_half_written_changes_nothing_and_is_told_once() {
 fn a_wrong_secret_is_told_and_a_right_one_works_at_once() {
     role("wrong", "right");
     let pooler = setup(&json("wrong", "false"), "").start();
-    let mut refused = Raw::tcp(pooler.port);
-    refused.startup(&[("user", "app"), ("database", "app")]);
-    let error = format!("{:?}", refused.outcome().errors);
-    assert!(error.contains("password authentication failed for user"), "{error}");
+    // the first has a login tried, the others come in the pause behind it or are the next try's
+    for _ in 0..3 {
+        let mut refused = Raw::tcp(pooler.port);
+        refused.startup(&[("user", "app"), ("database", "app")]);
+        let words = refused.last_words();
+        assert!(words.starts_with("FATAL 28P01: password authentication failed for user"), "{words}");
+        none_in("an error for a client", &words);
+    }
     pooler.wait_for_log("version #1 was refused");
-    none_in("an error for a client", &error);
     replace(&pooler, &json("wrong", "right"));
     wait_for_version(&pooler, "#2");
     assert_eq!(whoami(&mut pooler.client()), "wrong");
+}
+
+#[test]
+fn a_replication_client_is_told_that_there_is_no_secret_as_others_are() {
+    let pooler = setup("", "").set("query_wait_timeout", 2).start();
+    std::fs::remove_file(pooler.directory().join("secret")).expect("it is ours");
+    wait_until("it is missed", || row(&pooler)["last_error"].contains("there is no such secret"));
+    let login = [("user", "app"), ("database", "app")];
+    // others come last: what they have learnt is not what these are told
+    for more in [&[("replication", "true")][..], &[("replication", "database")], &[]] {
+        let mut client = Raw::tcp(pooler.port);
+        client.startup(&[&login[..], more].concat());
+        let words = client.last_words();
+        let is_told = words.starts_with("FATAL 08006: query_wait_timeout: secret ")
+            && words.ends_with("is not known: there is no such secret");
+        assert!(is_told, "{more:?}: {words}");
+    }
+}
+
+#[test]
+fn a_reload_to_another_way_to_log_in_takes_the_reason_of_the_old_one_with_it() {
+    role("other_way", "first");
+    let missing = "user=pooled server_auth=secret_file secret_file=nowhere";
+    let setup = setup(&json("other_way", "first"), "").database("app", missing).with_page();
+    let mut pooler = setup.set("query_wait_timeout", 1).start();
+    let port = pooler.page_port();
+    let ready = || page::get(port, "/ready?database=app").1;
+    let served = || page::value(port, "pgweir_database_served{database=\"app\"}");
+    for good in [
+        format!("user=other_way password={MARK}first"),
+        "user=pooled server_auth=secret_file secret_file=secret".to_owned(),
+    ] {
+        let mut waits = Raw::tcp(pooler.port);
+        waits.startup(&[("user", "app"), ("database", "app")]);
+        let words = waits.last_words();
+        assert!(words.contains("nowhere is not known: there is no such secret"), "{words}");
+        assert!(ready().contains("nowhere is not known") && served() == Some(0.0), "{}", ready());
+        pooler.rewrite(|setup| setup.database("app", &good));
+        pooler.ask("reload");
+        assert!(!ready().contains("nowhere"), "{}", ready());
+        wait_until("it is ready without a login", || ready() == "ready\n" && served() == Some(1.0));
+        assert_eq!(whoami(&mut pooler.client()), "other_way");
+        pooler.rewrite(|setup| setup.database("app", missing));
+        pooler.ask("reload");
+    }
 }
 
 #[test]

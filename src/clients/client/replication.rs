@@ -135,7 +135,7 @@ impl LoginAttempt {
             end = super::gone(stream) => Err(end),
             () = kill.notified() => Err(Fault::AdminDisconnect.into()),
             () = tokio::time::sleep(rules.query_wait_timeout.to_timeout()) => {
-                Err(entry.share.wait_over("query_wait_timeout", Fault::QueryWaitTimeout).into())
+                Err(entry.replica_wait_over("query_wait_timeout", Fault::QueryWaitTimeout).into())
             }
             () = tokio::time::sleep(query_timeout) => Err(Fault::QueryTimeoutWaiting.into()),
         }

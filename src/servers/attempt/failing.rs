@@ -21,6 +21,7 @@ impl Attempt {
             self.record_refusal(&text());
         }
         let is_answer = self.draw_conclusions(&failure, text(), &mut place);
+        self.look_for_change(failure.sequel);
         // who may still be served by another login that is under way goes on waiting: the last
         // one to fail is his answer
         let unusable = share.live_count() == 0 || self.entry.welcome.known(self.generation).is_none();
@@ -30,6 +31,13 @@ impl Attempt {
         }
         connection.end().await;
         drop(place);
+    }
+
+    /// What has changed while conclusions were drawn found none to take back.
+    pub(super) fn look_for_change(&self, sequel: RetryDecision) {
+        if sequel != RetryDecision::Nothing && self.is_of_yesterday() {
+            self.servers.plane.forget_failures(&self.entry);
+        }
     }
 
     /// What the failure of the login in `place` means for those to come. Returns whether it is the
@@ -58,9 +66,13 @@ impl Attempt {
             }
             RetryDecision::RefuseUntil(until) => {
                 share.set_obstacle(Some(text.clone()));
+                let fault = failure.fault.clone();
+                let fault = fault.unwrap_or(Fault::LoginFailing { cached: text.clone() });
+                self.entry.last_failure.refused_until(self.sent.clone(), fault, until);
                 place.login_failed(text, until.since(self.started))
             }
             RetryDecision::WaitUntil(until) => {
+                self.entry.last_failure.failed(self.sent.clone());
                 place.login_postponed(until.since(self.started));
                 share.set_obstacle(Some(text));
                 false

@@ -3,7 +3,7 @@
 //! Its login says nothing of those that serve the pool's other clients, nor of another replication client's:
 //! who is refused is told so alone. What may pass (no connection, no credentials, a pause, an order that came
 //! meanwhile) puts the client back into its queue, behind the others where its login has failed: these are
-//! tried before there is a pause. Source: PgBouncer, test/test_replication.py.
+//! tried before there is a pause. Why there is one they are told when their time is over. Source: PgBouncer, test/test_replication.py.
 
 use super::Attempt;
 use super::hand_over::FinishedLogin;
@@ -68,6 +68,7 @@ impl Attempt {
             // The socket is gone, and its place and its client with it.
             Err(error) => return self.log_close(&peer, &error.to_string()),
         };
+        self.entry.replication.forget_failure();
         let identity = Arc::clone(&login.identity);
         self.record_login(&login, credential);
         drop(row);
@@ -95,21 +96,35 @@ impl Attempt {
             && failure.fault.is_some();
         self.log_close(&connection.peer, if is_refused { REFUSED } else { &failure.reason });
         self.record_refusal(failure.why.as_deref().unwrap_or(&failure.reason));
+        self.keep_reason(&failure);
+        let sequel = failure.sequel;
         match failure.fault {
             _ if self.entry.is_removed() => request.refuse(Fault::DatabaseRemoved),
             Some(_) if is_refused => request.refuse(Fault::LoginFailed),
             Some(fault) => request.refuse(fault),
-            None if failure.sequel == RetryDecision::Nothing => self.entry.replication.put_back(request),
+            None if sequel == RetryDecision::Nothing => self.entry.replication.put_back(request),
             None => {
                 let are_all_tried = self.entry.replication.put_behind(request);
                 // what another one asks for may do better
-                if are_all_tried || failure.sequel != RetryDecision::Retry {
-                    self.postpone_replication(failure.sequel, &place);
+                if are_all_tried || sequel != RetryDecision::Retry {
+                    self.postpone_replication(sequel, &place);
                 }
             }
         }
+        self.look_for_change(sequel);
         connection.end().await;
         drop(place); // and with that the launcher looks at those who wait
+    }
+
+    /// Keeps for replication clients why logins for them are put off.
+    fn keep_reason(&self, failure: &Failure) {
+        let text = || failure.why.as_deref().unwrap_or(&failure.reason).to_owned();
+        let obstacle = match failure.sequel {
+            RetryDecision::Nothing => return,
+            RetryDecision::Retry | RetryDecision::Refused => None,
+            RetryDecision::RefuseUntil(_) | RetryDecision::WaitUntil(_) => Some(text()),
+        };
+        self.entry.replication.failed(self.sent.clone(), obstacle);
     }
 
     fn postpone_replication(&self, sequel: RetryDecision, place: &Place) {

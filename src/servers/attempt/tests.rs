@@ -1,5 +1,7 @@
 //! What an attempt takes with it when it begins, against a configuration that changes at the same time.
 
+mod forgotten;
+
 use super::*;
 use crate::auth::Secret;
 use crate::core::Verdict;

@@ -99,7 +99,7 @@ impl Servers {
             let rules = entry::rules(&snapshot, &entry.config.load(), &entry.share.user);
             if let Some(Ok(rules)) = rules
                 && self.iam.may_sign(&rules).is_ok()
-                && entry.share.obstacle().is_some()
+                && entry.is_put_off()
             {
                 self.plane.places.forget_failure(&entry.share);
                 self.plane.launcher.look_again(entry.share.id);
@@ -112,7 +112,8 @@ impl Servers {
         for entry in self.plane.registry.entries() {
             match entry::rules(&snapshot, &entry.config.load(), &entry.share.user).and_then(Result::ok) {
                 Some(rules) => self.look_at_pool(&entry, rules),
-                None => self.look_beyond_iam(&entry),
+                // What stands in the way of its logins is not IAM's to take back; a reload has (`renew`).
+                None => self.renew_as_usual(&entry),
             }
         }
     }
@@ -133,15 +134,6 @@ impl Servers {
         }
         self.set_stance(entry, self.iam.stance(&rules, &who));
         self.probe_if_due(entry, rules, &who);
-    }
-
-    /// The servers of `entry` are not logged in to by IAM, or not any more since a reload. What stands in the
-    /// way of logins by a secret is not ours to take back.
-    fn look_beyond_iam(&self, entry: &PoolEntry) {
-        self.renew_as_usual(entry);
-        if entry.secret.load().is_none() {
-            entry.share.set_obstacle(None);
-        }
     }
 
     fn renew_as_usual(&self, entry: &PoolEntry) {

@@ -87,7 +87,7 @@ impl Servers {
     }
 
     /// Has pools that wait for another version of their secret try it as soon as it has come, for as long as
-    /// the process lives.
+    /// the process lives. Another pool's secret ends no pause.
     ///
     /// # Cancel safety
     /// May be dropped at any time.
@@ -95,18 +95,17 @@ impl Servers {
         loop {
             self.secrets.changed().await;
             self.plane.client_secrets.tell_changed();
-            for pool in self.plane.registry.entries() {
-                if pool.secret.load().is_none() {
-                    // what proves clients may be what its servers are logged in to with
-                    if self.plane.ends_pause_for_change(&pool) {
-                        self.plane.launcher.need_server(pool.share.id);
-                    }
-                } else if pool.share.obstacle().is_some() {
-                    self.plane.places.forget_failure(&pool.share);
-                    self.plane.launcher.look_again(pool.share.id);
-                }
-            }
+            self.go_on_with_secrets();
             tokio::time::sleep(BREATH).await; // thousands of secrets may come together
+        }
+    }
+
+    /// Some secret has another version. What proves clients may be what servers are logged in to with, too.
+    pub(in crate::servers) fn go_on_with_secrets(&self) {
+        for pool in self.plane.registry.entries() {
+            if self.plane.ends_pause_for_change(&pool) {
+                self.plane.launcher.need_server(pool.share.id);
+            }
         }
     }
 }
