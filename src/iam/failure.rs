@@ -160,6 +160,11 @@ impl FetchError {
         Self { is_of_base: true, ..self }
     }
 
+    /// Whether it is the failure of what was to be called with: nothing else was called.
+    pub(crate) fn is_of_base(&self) -> bool {
+        self.is_of_base
+    }
+
     /// What to do about it, where a source of that kind has failed; `has_role`: its credentials were to
     /// assume a role.
     pub(crate) fn advice(&self, kind: SourceKind, has_role: bool) -> &'static str {

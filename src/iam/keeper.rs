@@ -208,10 +208,14 @@ impl Source {
             return Ok(lent);
         }
         self.want();
-        let _ = tokio::time::timeout(fetch_timeout(self.key.kind()) - LEND_LEAD, self.fetched_after(fetches))
-            .await;
+        let _ = tokio::time::timeout(self.longest_lend(), self.fetched_after(fetches)).await;
         let why = || self.shared.memory.load().failure.as_ref().map(|(error, _)| error.clone());
         self.lent().ok_or_else(|| why().unwrap_or_else(|| FetchError::new(Reason::Timeout)))
+    }
+
+    /// The longest that [`Self::lend`] waits.
+    pub(super) fn longest_lend(&self) -> Duration {
+        fetch_timeout(self.key.kind()) - LEND_LEAD
     }
 
     fn lent(&self) -> Option<(AwsCredentials, SourceKind)> {

@@ -92,6 +92,11 @@ impl SecretsApi {
         outcome
     }
 
+    /// The longest that [`Self::get`] takes: the wait for credentials, then the call.
+    pub fn longest(&self) -> Duration {
+        self.source.longest_lend() + ATTEMPT_TIMEOUT
+    }
+
     /// Where it is called.
     fn url(&self) -> String {
         let set = env("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|_| env("AWS_ENDPOINT_URL"));

@@ -9,6 +9,7 @@ use super::key::Purpose;
 use super::value::Content;
 use crate::iam::{self, CallError, SecretsApi};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A secret at AWS.
 pub struct AwsSecret {
@@ -39,15 +40,22 @@ impl Fetch for AwsSecret {
     fn fetch(self: Arc<Self>, stage: Stage) -> Fetching<Result<Option<Found>, SecretError>> {
         Box::pin(async move { self.get(stage).await })
     }
+
+    /// Its own bounds tell what there is no answer from.
+    fn longest(&self) -> Duration {
+        self.manager.longest() + Duration::from_secs(1)
+    }
 }
 
 fn is_missing(error: &CallError) -> bool {
     error.code.as_deref() == Some("ResourceNotFound")
 }
 
-/// What AWS, or the way to it, has against it.
+/// What AWS, or the way to it, has against it; where there are no credentials AWS was not asked, whatever
+/// that is for.
 fn read(CallError { code, error }: &CallError) -> SecretError {
     let reason = match code.as_deref() {
+        _ if error.is_of_base() => Reason::Credentials,
         Some("ResourceNotFound") => Reason::Missing,
         Some("DecryptionFailure") => Reason::Decryption,
         Some("InvalidRequest") => Reason::Deleted,

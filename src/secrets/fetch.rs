@@ -1,12 +1,13 @@
 //! What fetches a secret, whatever keeps it.
 
 use super::error::SecretError;
+use super::schedule::TIMEOUT;
 use super::value::Content;
 use crate::config::FileStamp;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A future that can wait in a task.
 pub type Fetching<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -62,6 +63,12 @@ pub trait Fetch: Send + Sync + 'static {
     /// # Cancel safety
     /// Nothing is lost.
     fn fetch(self: Arc<Self>, stage: Stage) -> Fetching<Result<Option<Found>, SecretError>>;
+
+    /// The longest that one fetch takes; one that takes longer has had no answer. Longer than all that it
+    /// waits for, where that can tell more.
+    fn longest(&self) -> Duration {
+        TIMEOUT
+    }
 
     /// How what is kept looks from outside, where that can be watched without fetching.
     ///

@@ -14,7 +14,7 @@ pub(super) const GAP: Duration = Duration::from_secs(1);
 /// How often a file is looked at.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
-/// The longest that one fetch takes.
+/// The longest that one fetch takes that waits for nothing but where the secret is kept.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long until the next fetch after one that went well; `dice` is drawn from `0.0..1.0`.

@@ -8,7 +8,7 @@ use crate::audit::{self, Event};
 use crate::secrets::error::{Reason, SecretError};
 use crate::secrets::fetch::{Fetch, Fingerprint, Found, Stage};
 use crate::secrets::key::{Purpose, SecretKey};
-use crate::secrets::schedule::{GAP, LOOK, TIMEOUT, refresh_in, retry_in};
+use crate::secrets::schedule::{GAP, LOOK, refresh_in, retry_in};
 use crate::tasks;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -119,7 +119,7 @@ impl Refresher {
     }
 
     async fn in_time(&self, stage: Stage) -> Result<Option<Found>, SecretError> {
-        let fetch = tokio::time::timeout(TIMEOUT, Arc::clone(&self.fetch).fetch(stage));
+        let fetch = tokio::time::timeout(self.fetch.longest(), Arc::clone(&self.fetch).fetch(stage));
         fetch.await.unwrap_or_else(|_| Err(SecretError::new(Reason::Timeout)))
     }
 

@@ -3,9 +3,9 @@
 use super::*;
 use crate::base::Micros;
 use crate::config::FileStamp;
-use crate::iam::SystemClock;
+use crate::iam::{Region, SourceKey, SourceKind, Sources, StaticStability, SystemClock};
 use crate::secrets::fetch::{Fetching, Fingerprint, Found};
-use crate::secrets::{Place, PoolSecret, Purpose};
+use crate::secrets::{AwsSecret, Place, PoolSecret, Purpose};
 use std::sync::atomic::Ordering;
 
 /// A place whose versions a test sets.
@@ -237,6 +237,26 @@ async fn pauses_grow_to_a_minute_and_clients_wait_for_a_rotation_only() {
         now = pause.until;
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_credentials_that_is_the_reason_however_long_their_source_takes() {
+    let region: Region = "eu-west-1".parse().unwrap();
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:app-AbCdEf";
+    for kind in [SourceKind::Profile, SourceKind::Container] {
+        let source = SourceKey::new(kind, Some("there is none of this name"), None, None, &region);
+        let sources = Sources::new(Arc::new(SystemClock), StaticStability::On);
+        let manager = sources.secrets_manager(&source, &region);
+        let fetch = Arc::new(AwsSecret::new(manager, arn.into(), Purpose::Servers));
+        let place = Place::Aws { arn: arn.into(), region: region.clone(), source };
+        let key = SecretKey { place, purpose: Purpose::Servers };
+        let secret = KeptSecret::start(key, fetch, Arc::default(), Arc::new(SystemClock));
+        tokio::time::sleep(Duration::from_secs(1_800)).await;
+        let report = secret.report();
+        assert!(report.failed() > 5, "{kind}: {}", report.failed());
+        let reasons: Vec<_> = report.failures.iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(reasons, [&(Reason::Credentials, report.failed())], "{kind}");
+    }
 }
 
 fn of_clients(text: &str) -> Arc<Vault> {
