@@ -70,6 +70,14 @@ impl Plane {
         ends
     }
 
+    /// The servers of `entry` answer, as something else than a login has shown: the next login need not wait
+    /// for its retry. Where logins by a secret or by IAM are put off, it is not for want of an answer.
+    pub fn endpoint_answers(&self, entry: &PoolEntry) {
+        if !entry.is_put_off() {
+            self.places.forget_failure(&entry.share);
+        }
+    }
+
     /// The one door by which all goes that failed logins of `entry` have left: why they fail, what stands in
     /// their way, what clients are answered meanwhile, and the pause. For what has made that untrue, whatever
     /// it was: a reload, an order, another version of a secret.

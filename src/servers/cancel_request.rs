@@ -139,8 +139,7 @@ async fn carry(servers: &Servers, request: &CancelRequest) -> Result<(), GivenUp
         let age = plane.now().since(began).as_secs();
         log_about!(info, about, "closing because: successfully sent cancel request (age={age}s)");
     }
-    // the endpoint answers, so the next login need not wait for its retry
-    plane.places.forget_failure(&entry.share);
+    plane.endpoint_answers(&entry);
     Ok(())
 }
 

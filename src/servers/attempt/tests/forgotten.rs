@@ -237,3 +237,14 @@ async fn who_comes_in_the_pause_behind_a_refusal_is_told_the_server_s_words_unti
     fail(servers, entry, failure(RetryDecision::RefuseUntil(servers.plane.now()))).await;
     assert!(answer().await.is_err(), "the first behind the pause has the server asked again");
 }
+
+#[tokio::test]
+async fn a_cancel_request_that_goes_through_ends_no_pause_but_that_for_want_of_an_answer() {
+    for sequel in sequels().into_iter().filter(|sequel| *sequel != RetryDecision::Refused) {
+        let servers = Servers::new(plane("app = host=h user=u", "").0);
+        let entry = servers.plane.pool_entry("app", "u").unwrap();
+        fail(&servers, &entry, failure(sequel)).await;
+        servers.plane.endpoint_answers(&entry);
+        assert_eq!(is_paused(&servers, &entry), sequel != RetryDecision::Retry, "{sequel:?}");
+    }
+}
