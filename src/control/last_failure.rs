@@ -6,8 +6,8 @@
 //! and logins that were under way together count as one refusal. So a database that is created a moment later
 //! is there, and a storm of clients is no storm of logins. Logins by a secret or by IAM have pauses of their
 //! own: until their end the refusal is the answer in the same way. A login that would send something else
-//! ends every pause at once. Never shows a secret. PgBouncer lets each later client wait for `server_login_retry`
-//! instead (launch_new_connection() in src/objects.c).
+//! ends every pause at once. Never shows a secret. PgBouncer lets each later client wait for
+//! `server_login_retry` instead (launch_new_connection() in src/objects.c).
 
 use super::server_secrets::Stored;
 use crate::base::{Micros, limits};

@@ -137,8 +137,9 @@ impl PoolEntry {
         self.last_failure.end_for_change(&now) || self.replication.last_failure.end_for_change(&now)
     }
 
-    /// What failed logins have left here goes; see [`super::Plane::forget_failures`].
-    pub(super) fn forget_failures(&self) {
+    /// What failed logins have left here goes: one has succeeded. What makes it untrue otherwise ends the
+    /// pause, too: see [`super::Plane::forget_failures`].
+    pub fn forget_failures(&self) {
         self.share.set_obstacle(None);
         self.last_failure.forget();
         self.replication.forget_failure();

@@ -106,8 +106,7 @@ impl Attempt {
             // The socket is gone, and its place with it.
             Err(error) => return self.log_close(&peer, &error.to_string()),
         };
-        share.set_obstacle(None);
-        self.entry.last_failure.forget();
+        self.entry.forget_failures();
         let worker = self.worker();
         drop(row);
         let identity = Arc::clone(&login.identity);

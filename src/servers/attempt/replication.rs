@@ -3,7 +3,8 @@
 //! Its login says nothing of those that serve the pool's other clients, nor of another replication client's:
 //! who is refused is told so alone. What may pass (no connection, no credentials, a pause, an order that came
 //! meanwhile) puts the client back into its queue, behind the others where its login has failed: these are
-//! tried before there is a pause. Why there is one they are told when their time is over. Source: PgBouncer, test/test_replication.py.
+//! tried before there is a pause. Why there is one they are told when their time is over. Source: PgBouncer,
+//! test/test_replication.py.
 
 use super::Attempt;
 use super::hand_over::FinishedLogin;

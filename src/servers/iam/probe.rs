@@ -101,6 +101,7 @@ impl Servers {
                 && self.iam.may_sign(&rules).is_ok()
                 && entry.is_put_off()
             {
+                entry.replication.forget_failure();
                 self.plane.places.forget_failure(&entry.share);
                 self.plane.launcher.look_again(entry.share.id);
             }
@@ -124,6 +125,7 @@ impl Servers {
         if self.iam.trouble(&rules, &who).is_none() {
             self.renew_as_usual(entry);
             share.set_obstacle(None);
+            entry.replication.forget_failure();
             return;
         }
         if let Err(why) = self.iam.may_sign(&rules)

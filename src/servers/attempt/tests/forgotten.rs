@@ -1,6 +1,6 @@
-//! What failed logins leave of a pool (why, what stands in the way, the clients' answer, the pause), against what
-//! makes it untrue: a reload that has its servers logged in to in another way, and another version of its
-//! secret. And against what does not: another pool's secret.
+//! What failed logins leave of a pool (why, what stands in the way, the clients' answer, the pause), against
+//! what makes it untrue: a reload that has its servers logged in to in another way, and another version of
+//! its secret. And against what does not: another pool's secret, a cancel request.
 
 use super::*;
 use crate::control::ReplicationWish;
