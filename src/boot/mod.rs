@@ -10,6 +10,7 @@ mod config_changes;
 mod denials;
 mod idle_settings;
 mod in_clear;
+mod lost_roles;
 mod open_files;
 mod options;
 mod orders;

@@ -3,7 +3,7 @@
 //! Used at the start, by a reload, by SET and by `--check`. Never changes anything that runs.
 
 use super::rules::{self, Rules};
-use super::{audit, config_changes, denials, idle_settings, tokens};
+use super::{audit, config_changes, denials, idle_settings, lost_roles, tokens};
 use crate::auth::UserList;
 use crate::auth::hba::Hba;
 use crate::base::limits;
@@ -139,6 +139,7 @@ fn from_snapshot(mut snapshot: Snapshot, before: Option<&Policy>) -> Result<Load
     let mut doubts = texts(&doubts);
     doubts.extend(left_out(client_tls.as_ref(), &server_tls, &ldap.tls.left_out));
     doubts.extend(idle_settings::warnings(&snapshot, &hba));
+    doubts.extend(lost_roles::warnings(&snapshot, &hba, &tokens));
     doubts.extend(denials::doubts(&denials.list, &snapshot));
     let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls, files };
     Ok(Loaded { policy, problems, doubts, denials: Some(denials) })
@@ -197,6 +198,7 @@ pub(super) fn with_setting(
     let (client_tls, server_tls) =
         tls.unwrap_or_else(|| (before.client_tls.clone(), before.server_tls.clone()));
     doubts.extend(idle_settings::news(before, &snapshot, &hba, key));
+    doubts.extend(lost_roles::news(before, &snapshot, &hba, &tokens));
     doubts.extend(denials.iter().flat_map(|denied| denials::doubts(&denied.list, &snapshot)));
     let snapshot = Arc::new(snapshot);
     let policy = Policy { snapshot, users, hba, ldap, tokens, callers, client_tls, server_tls, files };

@@ -125,6 +125,12 @@ impl ClaimsMap {
         self.maps.contains_key(map)
     }
 
+    /// Whether a line of that map gives, or may give, another role than `role`.
+    pub fn gives_others(&self, map: &str, role: &str) -> bool {
+        let mut lines = self.maps.get(map).into_iter().flatten();
+        lines.any(|line| !line.role.is_written() || !line.role.can_be(role))
+    }
+
     /// Whether the holder of these claims may log in as `role` by that map; the first line that says so
     /// counts. `None`: no line does.
     pub fn admits(&self, map: &str, claims: &Claims, role: &str) -> Option<Admitted> {

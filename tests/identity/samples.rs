@@ -88,7 +88,7 @@ fn check_page(page: &str, expected: usize) {
     let blocks = blocks(page);
     let of = |label: &str| -> Vec<_> { blocks.iter().filter(|block| block.label == label).collect() };
     let claims: String = of("claims").iter().map(|block| &*block.text).collect();
-    let claims = if claims.is_empty() { "staff groups readers app\n" } else { &claims };
+    let claims = if claims.is_empty() { "staff groups readers app_ro\n" } else { &claims };
     account::write(&directory.join("claims.conf"), claims, 0o600);
     let ours = of("ini");
     assert_eq!(ours.len(), expected, "{page} has so many");

@@ -61,6 +61,11 @@ impl Names {
         (self.is_replication || !other.is_replication) && (self.is_all || has_all())
     }
 
+    /// Whether `name` is one of them with some other column.
+    pub(super) fn may_have(&self, name: &str) -> bool {
+        self.is_all || self.is_same_user || self.names.has(name.as_bytes())
+    }
+
     /// Whether `name` is one of them; `sameuser` means that it is the same as `other`, the other column's.
     pub(super) fn has(&self, name: &str, other: &str) -> bool {
         self.is_all || (self.is_same_user && name == other) || self.names.has(name.as_bytes())

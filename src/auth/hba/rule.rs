@@ -117,6 +117,11 @@ impl Rule {
         self.kind == Kind::HostSsl
     }
 
+    /// Whether it is for some who ask for that database, as far as its own line tells.
+    pub fn may_be_for(&self, database: &str) -> bool {
+        self.databases.may_have(database)
+    }
+
     /// For whom of those who come over TCP it is; `None`: for none of them.
     pub fn for_tcp(&self) -> Option<TcpWay> {
         match self.kind {

@@ -26,4 +26,12 @@ pub(super) const IDLE_SETTINGS: &[Message] = &[
          in.",
         "Turn that on, or remove the setting.",
     ),
+    text(
+        "database \"{name}\": clients by {method} all work as user={user}, whatever role map {map} gives \
+         them",
+        "The map `{map}` of `auth_claims_file` lets clients in as other roles, too, and the entry's `user` \
+         is whom all its servers are logged in to as: its rights are everybody's.",
+        "Leave `user` out of the entry, so that each role has servers of its own. If one user for all is \
+         meant, have the map give that role alone.",
+    ),
 ];
