@@ -106,6 +106,7 @@ fn core(clients: u64, servers: u64, sink: &mut Sink) -> Core {
             connected_at_epoch_s: 0,
             replication: pgweir::wire::startup::Replication::No,
             cancel_key: CancelKey { pid: 1, secret: Box::new([0; 4]) },
+            credential: None,
         };
         let login = ServerLogin {
             identity: Arc::new(identity),

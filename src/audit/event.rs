@@ -16,7 +16,7 @@ pub enum Event {
     Logout(Box<Logout>),
     /// A client's login was refused.
     Refused(Box<RefusedLogin>),
-    /// A login to a server has succeeded.
+    /// A login to a server has succeeded, now or before the audit log was turned on.
     ServerLogin {
         /// Which.
         server: Box<ServerFacts>,
@@ -24,8 +24,8 @@ pub enum Event {
         authorized_until: Option<Micros>,
         /// Which RECONNECT or reload it was opened behind.
         generation: u32,
-        /// How long it has taken.
-        took: Micros,
+        /// How long it has taken; `None`: the server was there before the audit log was turned on.
+        took: Option<Micros>,
         /// What it was proven by, where that is told of.
         credential: Option<Box<LoginCredential>>,
     },

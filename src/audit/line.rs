@@ -189,6 +189,7 @@ impl Context {
             Event::Login(_) => "login",
             Event::Logout(_) => "logout",
             Event::Refused(_) => "login_refused",
+            Event::ServerLogin { took: None, .. } => "server",
             Event::ServerLogin { .. } => "server_login",
             Event::ServerRefused { .. } => "server_refused",
             Event::Credentials(_) => "credentials",
@@ -209,7 +210,10 @@ impl Context {
             Event::Refused(refused) => self.refused(line, refused),
             Event::ServerLogin { server, authorized_until, generation, took, credential } => {
                 members!(line, "server": Inner(|line: &mut Object<'_>| server_facts(line, server)));
-                members!(line, "generation": *generation, "login_us": took.0);
+                members!(line, "generation": *generation);
+                if let Some(took) = took {
+                    members!(line, "login_us": took.0);
+                }
                 if let Some(until) = authorized_until {
                     members!(line, "authorized_until": self.time(*until));
                 }

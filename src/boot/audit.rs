@@ -121,7 +121,26 @@ pub(super) fn adopt(plane: &Arc<Plane>, before: &Policy, after: &Policy, is_relo
     if !was_on && plane.audit.is_on() {
         record();
         let plane = Arc::clone(plane);
-        tasks::spawn("audit", "process", async move { tell_of_sessions(&plane).await });
+        tasks::spawn("audit", "process", async move {
+            tell_of_servers(&plane).await;
+            tell_of_sessions(&plane).await;
+        });
+    }
+}
+
+/// Which servers were open before the log was turned on.
+async fn tell_of_servers(plane: &Plane) {
+    for answer in plane.ask_all(|| Command::Servers).await {
+        let Answer::Servers(rows) = answer else { continue };
+        for row in rows {
+            plane.audit.post(|| Event::ServerLogin {
+                server: Box::new(row.identity.facts()),
+                authorized_until: row.authorized_until,
+                generation: row.generation,
+                took: None,
+                credential: row.identity.credential.clone(),
+            });
+        }
     }
 }
 

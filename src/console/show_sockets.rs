@@ -122,6 +122,7 @@ mod tests {
             connected_at_epoch_s: 1_795_320_830,
             replication: Replication::No,
             cancel_key: CancelKey { pid: 4711, secret: Box::new([0; 4]) },
+            credential: None,
         };
         (&ServerRow {
             identity: Arc::new(identity),
@@ -131,6 +132,8 @@ mod tests {
             link: None,
             application_name: "".into(),
             prepared_statements: 0,
+            generation: 0,
+            authorized_until: None,
         })
             .into()
     }

@@ -3,6 +3,7 @@
 
 use super::conn::ShownName;
 use super::pool::PoolShare;
+use crate::audit::LoginCredential;
 use crate::base::{About, Address, Micros, Proof};
 use crate::config::ClientRules;
 use crate::wire::request_context::RequestContext;
@@ -138,6 +139,8 @@ pub struct ServerIdentity {
     pub replication: Replication,
     /// Its cancel key.
     pub cancel_key: CancelKey,
+    /// What its login was proven by, for the audit log.
+    pub credential: Option<Box<LoginCredential>>,
 }
 
 impl ServerIdentity {
@@ -170,6 +173,7 @@ impl ServerIdentity {
             connected_at_epoch_s: 0,
             replication: Replication::No,
             cancel_key: CancelKey { pid: 1, secret: Box::new([0; 4]) },
+            credential: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::common::raw::{self, Raw};
 use crate::common::secrets::{MARK, none_in};
-use crate::common::{Pooler, postgres, programs, wait_until};
+use crate::common::{Pooler, PoolerSetup, postgres, programs, wait_until};
 use crate::join::{example, load_audit};
 use crate::lines::{audited, field, file, hold_to_schema, of, text, wait_for};
 use serde_json::{Value, json};
@@ -219,4 +219,41 @@ fn the_queries_for_auditors_find_what_they_ask_for() {
     let digest = sha256(&pooler, "denied");
     assert!(changed.contains("pool_mode") && changed.contains(&format!("1 added, 0 removed, {digest}")));
     assert_eq!(of("A.8.11").trim(), "7|5");
+}
+
+#[test]
+fn the_queries_for_auditors_find_servers_and_sessions_that_were_there_before_the_log() {
+    role("audit_earlier");
+    let mut pooler = PoolerSetup::new(postgres())
+        .file("secret", &secret_of("audit_earlier"))
+        .database("app", "user=pooled server_auth=secret_file secret_file=secret")
+        .start();
+    let mut client = pooler.client();
+    client.simple("select 1");
+    pooler.rewrite(|setup| setup.set("audit_log", "file").set("audit_file", "audit.log"));
+    pooler.ask("reload");
+    let server = wait_for(&pooler, "server", 1).remove(0);
+    assert_eq!((field(&server, "user"), field(&server, "generation")), ("audit_earlier", "0"), "{server}");
+    assert!(server.contains("\"credential\":{\"secret\":") && !server.contains("login_us"), "{server}");
+    wait_for(&pooler, "session", 1);
+    client.simple("select 2");
+    let transaction = wait_for(&pooler, "transaction", 1).remove(0);
+    assert_eq!(field(&transaction, "id"), field(&server, "id"), "{transaction}");
+    assert_eq!(of(&text(&pooler), "server_login"), [""; 0], "none was opened meanwhile");
+    hold_to_schema(&file(&pooler));
+    let postgres = postgres();
+    postgres.psql("postgres", "create database evidence_earlier");
+    load_audit(postgres, "evidence_earlier", &file(&pooler));
+    let block = example("evidence");
+    for (topic, expected) in [
+        ("A.8.5:", "|app|trust|"),
+        ("A.8.3:", "app|app|audit_earlier"),
+        ("A.5.17:", "|audit_earlier|{\"secret\""),
+        ("A.8.24:", "server|none|1\nsession|none|1"),
+    ] {
+        let query = block.split(";\n").find(|query| query.contains(topic)).expect("there is such a query");
+        let answer =
+            postgres.psql("evidence_earlier", &format!("select * from ({query}) as found order by 1"));
+        assert!(answer.contains(expected), "{topic} {answer}");
+    }
 }

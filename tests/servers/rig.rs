@@ -186,6 +186,7 @@ impl Rig {
             connected_at_epoch_s: 0,
             replication: pgweir::wire::startup::Replication::No,
             cancel_key: CancelKey { pid, secret: login.key[4..].into() },
+            credential: None,
         });
         let now = self.plane.now();
         let login = ServerLogin {

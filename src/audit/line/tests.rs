@@ -112,7 +112,7 @@ proptest! {
                 host: name.as_str().into(), address: Address::Unix { port: 1, pid: 2, uid: 3 },
                 tls: text.clone(),
             }),
-            authorized_until: None, generation: 0, took: at,
+            authorized_until: None, generation: 0, took: Some(at),
             credential: Some(Box::new(LoginCredential::Secret {
                 name: text, version: name.as_str().into(),
             })),

@@ -360,6 +360,8 @@ impl Core {
             link: server.link().map(|client| self.clients[client].identity.socket_id),
             application_name: self.application_name(&server.params),
             prepared_statements: server.statements.count(),
+            generation: server.generation,
+            authorized_until: server.authorized_until(),
         };
         self.servers.iter().map(row).collect()
     }

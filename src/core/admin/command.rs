@@ -257,6 +257,10 @@ pub struct ServerRow {
     pub application_name: Arc<str>,
     /// Statements that it holds.
     pub prepared_statements: usize,
+    /// Which RECONNECT or reload it was opened behind.
+    pub generation: u32,
+    /// The authorization that it holds by IAM ends then.
+    pub authorized_until: Option<Micros>,
 }
 
 /// One worker's part of a row of SHOW POOLS.

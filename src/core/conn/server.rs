@@ -115,6 +115,11 @@ impl Server {
         self.close_reason.get_or_insert(CloseReason::StatementsInDoubt);
     }
 
+    /// When the authorization ends that it holds by IAM.
+    pub(crate) fn authorized_until(&self) -> Option<Micros> {
+        (self.authorization != Authorization::ENDLESS).then_some(self.authorization.hard_at)
+    }
+
     /// A server fresh from its login.
     pub(crate) fn new(login: ServerLogin, pool: PoolSlot, now: Micros) -> Self {
         Self {

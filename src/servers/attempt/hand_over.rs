@@ -19,8 +19,6 @@ pub(super) struct FinishedLogin {
     pub opened: Opened,
     /// What the server's worker is handed beside the connection.
     pub login: ServerLogin,
-    /// What it was proven by, as the audit log names it.
-    pub credential: Option<LoginCredential>,
     /// What clients are welcomed with.
     pub welcome: Welcome,
     /// What the connection is called in the log.
@@ -49,7 +47,7 @@ impl Attempt {
         let logged_in = handshake.finish();
         let params = self.tracked(&logged_in);
         let login = ServerLogin {
-            identity: self.identity(&opened, logged_in.key, replication, user),
+            identity: self.identity(&opened, logged_in.key, replication, user, credential),
             pool: Arc::clone(&self.entry.share),
             params: params.clone(),
             generation: self.generation,
@@ -57,7 +55,7 @@ impl Attempt {
             authorization,
         };
         let welcome = Welcome { reported: logged_in.reported, params };
-        FinishedLogin { opened, login, credential, welcome, peer, row }
+        FinishedLogin { opened, login, welcome, peer, row }
     }
 
     fn identity(
@@ -66,6 +64,7 @@ impl Attempt {
         cancel_key: CancelKey,
         replication: Replication,
         login_user: Option<Arc<str>>,
+        credential: Option<LoginCredential>,
     ) -> Arc<ServerIdentity> {
         let share = &self.entry.share;
         Arc::new(ServerIdentity {
@@ -80,6 +79,7 @@ impl Attempt {
             connected_at_epoch_s: epoch_s(),
             replication,
             cancel_key,
+            credential: credential.map(Box::new),
         })
     }
 
@@ -96,8 +96,7 @@ impl Attempt {
                 .fail(connection, Failure { sequel: RetryDecision::Nothing, ..Failure::new(reason) }, place)
                 .await;
         }
-        let FinishedLogin { opened, login, credential, welcome, peer, row } =
-            self.finish(connection, Replication::No);
+        let FinishedLogin { opened, login, welcome, peer, row } = self.finish(connection, Replication::No);
         // On its way from before its login is over: see `PoolShare::outlook`.
         let under_way = share.server_under_way();
         let place = place.into_live();
@@ -110,7 +109,7 @@ impl Attempt {
         let worker = self.worker();
         drop(row);
         let identity = Arc::clone(&login.identity);
-        self.record_login(&login, credential);
+        self.record_login(&login);
         self.servers.plane.worker(worker).send(Mail::Server(Box::new((channel, login))));
         if let Some(order) = self.left_behind(&identity) {
             self.servers.plane.worker(worker).send(Mail::Command(order, Box::new(drop)));

@@ -1,20 +1,20 @@
 //! What the audit log hears of a login to a server.
 
 use super::Attempt;
-use crate::audit::{Event, LoginCredential};
+use crate::audit::Event;
 use crate::core::ServerLogin;
 use std::sync::Arc;
 
 impl Attempt {
     /// It has succeeded. Before the server is handed over, so that nothing of it is recorded earlier.
-    pub(super) fn record_login(&self, login: &ServerLogin, credential: Option<LoginCredential>) {
+    pub(super) fn record_login(&self, login: &ServerLogin) {
         let plane = &self.servers.plane;
         plane.audit.post(|| Event::ServerLogin {
             server: Box::new(login.identity.facts()),
             authorized_until: login.authorization.map(|authorization| authorization.hard_at),
             generation: login.generation,
-            took: plane.now().since(login.connected_at),
-            credential: credential.map(Box::new),
+            took: Some(plane.now().since(login.connected_at)),
+            credential: login.identity.credential.clone(),
         });
     }
 

@@ -56,8 +56,7 @@ impl Attempt {
             let failure = Failure { sequel: RetryDecision::Nothing, ..Failure::new(reason) };
             return self.fail_replica(connection, failure, place, request).await;
         }
-        let FinishedLogin { opened, login, credential, welcome, peer, row } =
-            self.finish(connection, request.wish.kind);
+        let FinishedLogin { opened, login, welcome, peer, row } = self.finish(connection, request.wish.kind);
         let place = place.into_live();
         let Some(Acceptance { worker, client }) = request.offer(welcome).await else {
             self.log_close(&peer, CLIENT_LEFT);
@@ -71,7 +70,7 @@ impl Attempt {
         };
         self.entry.replication.forget_failure();
         let identity = Arc::clone(&login.identity);
-        self.record_login(&login, credential);
+        self.record_login(&login);
         drop(row);
         let plane = &self.servers.plane;
         let pair = ReplicationPair { client, server: (channel, login) };

@@ -26,6 +26,7 @@ pub fn server_identity(
         connected_at_epoch_s: 0,
         replication: pgweir::wire::startup::Replication::No,
         cancel_key,
+        credential: None,
     })
 }
 
