@@ -18,7 +18,9 @@ pub(super) fn redact(sql: &str) -> String {
 }
 
 /// The first 16 hexadecimal digits of SHA-256 over the redacted text, lower-cased outside of quoted names.
+/// What ends it, `;` and blanks, does not count: drivers and what adds comments to statements differ in that.
 pub(super) fn fingerprint(redacted: &str) -> String {
+    let redacted = redacted.trim_end_matches([' ', ';']);
     let mut folded = String::with_capacity(redacted.len());
     let mut is_quoted = false;
     for letter in redacted.chars() {
@@ -76,6 +78,10 @@ impl Scanner<'_> {
             '\'' => self.literal(plain_bytes(self.rest)),
             '"' => self.copy(quoted_name_bytes(self.rest)),
             '$' => self.dollar(),
+            ';' => {
+                self.is_blank = false; // what stood before it may have been a comment
+                self.copy(1);
+            }
             digit if digit.is_ascii_digit() => self.literal(Some(number_bytes(self.rest))),
             '.' if self.rest[1..].starts_with(|next: char| next.is_ascii_digit()) => {
                 self.literal(Some(number_bytes(self.rest)));
@@ -255,6 +261,21 @@ mod tests {
         assert_eq!(print("SELECT a FROM t WHERE b = 1"), print("select a  from t where b = 'x' -- c"));
         assert_ne!(print("select a from t"), print("select \"A\" from t"));
         assert_eq!(print("select 1").len(), 16);
+    }
+
+    #[test]
+    fn what_ends_a_statement_is_no_part_of_its_fingerprint() {
+        let print = |sql: &str| fingerprint(&redact(sql));
+        for end in
+            [";", " ;", ";;", " ; ; ", "\n", " /*traceparent='00-ab-cd-01'*/;", "; /* x */", "/*x*/", ";--"]
+        {
+            assert_eq!(print(&format!("select 5{end}")), print("select 5"), "{end}");
+            assert_eq!(print(&format!("/* x */ select a from t{end}")), print("select a from t"), "{end}");
+        }
+        assert_ne!(print("select 5; select 5"), print("select 5"));
+        assert_ne!(print("select 5 as \"a;\""), print("select 5 as \"a\""));
+        assert_eq!(print("select 5; -- x\nselect 5 ;"), print("select 5; select 5"));
+        assert_eq!(print("select 5 ; select 5"), print("select 5; select 5"));
     }
 
     #[test]

@@ -56,30 +56,26 @@ fn work(port: u16, tenant: usize, client: usize, until: Instant) -> usize {
     count
 }
 
-fn copy(postgres: &Postgres, database: &str, from: &Path, table: &str) {
-    let from = from.display();
-    let form = "(format csv, quote e'\\x01', delimiter e'\\x02')";
-    postgres.psql(database, &format!("\\copy {table} from '{from}' with {form}"));
-}
-
 /// An audit log as the table `audit` of that database.
 pub(crate) fn load_audit(postgres: &Postgres, database: &str, audit: &Path) {
     postgres.psql(database, &example("tables"));
-    copy(postgres, database, audit, "audit");
+    let form = "(format csv, quote e'\\x01', delimiter e'\\x02')";
+    postgres.psql(database, &format!("\\copy audit from '{}' with {form}", audit.display()));
 }
 
-/// Both logs as tables of a database: `audit`, and `pg_log_lines` of those lines that have a statement.
-fn load(postgres: &Postgres, audit: &Path, scratch: &Path) {
-    load_audit(postgres, "postgres", audit);
-    let log = std::fs::read(postgres.socket_directory().join("log")).expect("is there");
-    let ours: String = String::from_utf8_lossy(&log)
-        .lines()
-        .filter(|line| line.contains("|LOG:  duration: ") || line.contains("|STATEMENT:  "))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    let of_log = scratch.join("postgres.log");
-    std::fs::write(&of_log, ours).expect("the directory is ours");
-    copy(postgres, "postgres", &of_log, "pg_log_lines (line)");
+/// Both logs as tables of a database, as the page loads them.
+fn load(postgres: &Postgres, audit: &Path) {
+    postgres.psql("postgres", &example("tables"));
+    let log = postgres.socket_directory().join("log");
+    let script = example("load").replace("audit.log", &audit.display().to_string());
+    let script = script.replace("postgresql.log", &log.display().to_string());
+    let psql = programs::postgres("psql");
+    let own = psql.parent().expect("it stands in a directory").display();
+    let path = format!("{own}:{}", std::env::var("PATH").unwrap_or_default());
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", &script]).env("PATH", path).env("PGHOST", postgres.socket_directory());
+    shell.env("PGPORT", postgres.port.to_string()).env("PGUSER", "postgres").env("PGDATABASE", "postgres");
+    programs::run(&mut shell);
     postgres.psql("postgres", &example("views"));
 }
 
@@ -115,7 +111,7 @@ fn a_name_that_a_client_gives_itself_in_its_transaction_takes_no_line_from_who_h
     drop((ada, mallory));
     wait_until("both have left", || of(&text(&pooler), "logout").len() == 2);
 
-    load(&postgres, &file(&pooler), pooler.directory());
+    load(&postgres, &file(&pooler));
     let claimed = "select application_name from pg_log where statement like '%by mallory%'";
     assert_eq!(postgres.psql("postgres", claimed), name_of_ada, "what PostgreSQL was made to believe");
     let told = "select s.application_name, j.statement from joined as j \
@@ -124,6 +120,40 @@ fn a_name_that_a_client_gives_itself_in_its_transaction_takes_no_line_from_who_h
     assert_eq!(postgres.psql("postgres", told), expected);
     let is_sure = "select is_sure from joined where statement like '%by mallory%'";
     assert_eq!(postgres.psql("postgres", is_sure), "t", "by the time, not by a name");
+}
+
+/// Texts have line ends, and whatever else: none of them makes a line of PostgreSQL's log that is another's.
+#[test]
+fn a_line_in_a_statement_that_looks_like_one_of_the_log_is_nobodys() {
+    let postgres = with_a_log("forged");
+    let pooler = audited_before(&postgres)
+        .set("default_pool_size", 1)
+        .set("application_name_template", "%s|%p|%a")
+        .start();
+    let log_in = |name| Raw::log_in_with(pooler.port, &[("user", "app"), ("application_name", name)]);
+    let (mut ada, mut mallory) = (log_in("ada"), log_in("mallory"));
+    ada.simple("begin");
+    let name = ada.simple("show application_name").value();
+    let pid = ada.simple("select pg_backend_pid()").value();
+    let now = "to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS.MS')";
+    let at = ada.simple(&format!("select {now}")).value();
+    ada.simple("commit");
+    let forged = format!("{at} UTC|{pid}|{name}|LOG:  duration: 1.234 ms  statement: drop table payroll");
+    for before in ["\n", "\r", "\r\n", "\n\t", "\x01\n", "\x02", "\\\n", "\x0b", "\\.\n"] {
+        let outcome = mallory.simple(&format!("select 'by mallory' /*{before}{forged}\n*/"));
+        assert_eq!(outcome.value(), "by mallory");
+    }
+    ada.simple("select 'by ada'");
+    drop((ada, mallory));
+    wait_until("both have left", || of(&text(&pooler), "logout").len() == 2);
+
+    load(&postgres, &file(&pooler));
+    let told = |sql: &str| postgres.psql("postgres", sql);
+    assert_eq!(told("select count(*) from joined where statement like 'drop table%'"), "0");
+    let of_mallory = "select count(*) from joined as j join sessions as s using (session) \
+        where j.statement like 'select ''by mallory%' and s.application_name = 'mallory'";
+    assert_eq!(told(of_mallory), "9", "each of her lines is there, and hers");
+    assert_eq!(told("select count(*) from joined where statement like '%by ada%'"), "1");
 }
 
 #[test]
@@ -152,7 +182,7 @@ fn every_transaction_of_postgresqls_log_is_of_exactly_one_session() {
         hold_to_schema(&file(&pooler)); // a millisecond for each line
     }
 
-    load(&postgres, &file(&pooler), pooler.directory());
+    load(&postgres, &file(&pooler));
     let count = |sql: &str| -> usize { postgres.psql("postgres", sql).parse().expect("a count") };
     assert_eq!(count("select count(*) from transactions"), expected);
     let selects = "from pg_log where statement like 'select ''by %'";
