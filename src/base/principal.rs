@@ -4,6 +4,7 @@
 //! signature.
 
 use super::{Micros, Standing};
+use std::fmt;
 use std::sync::Arc;
 
 /// How a client has proven who it is, and as whom.
@@ -62,6 +63,14 @@ impl Principal {
             timeouts: MappedTimeouts::default(),
             standing: Standing::default(),
         }
+    }
+}
+
+impl fmt::Display for Principal {
+    /// As lines of the log name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "principal={}", self.name)?;
+        if self.issuer.is_empty() { Ok(()) } else { write!(f, " issuer={}", self.issuer) }
     }
 }
 

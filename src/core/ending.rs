@@ -148,6 +148,8 @@ impl Core {
         let age = now.since(client.joined_at).as_secs();
         let reason = leave.text();
         if rules.log_disconnections {
+            let whose = client.identity.proof.principal.as_ref().filter(|_| leave.is_of_identity());
+            let reason = whose.map_or_else(|| reason.clone(), |whose| format!("{reason}, {whose}").into());
             log_about!(info, about, "closing because: {reason} (age={age}s)");
         }
         if rules.log_pooler_errors && !matches!(leave, Leave::Eof | Leave::Goodbye) {

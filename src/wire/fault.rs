@@ -230,6 +230,21 @@ impl Fault {
         })
     }
 
+    /// Whether it ends a session that has begun, since its identity has ended.
+    pub fn is_of_identity(&self) -> bool {
+        matches!(
+            self,
+            Self::TokenExpired
+                | Self::PrincipalDenied
+                | Self::RoleNotGiven
+                | Self::NoRuleAnyMore
+                | Self::OtherMethod
+                | Self::IssuerGone
+                | Self::TokenNotAccepted
+                | Self::UserGone
+        )
+    }
+
     /// The SQLSTATE that goes with it: PgBouncer's 08P01, except for a server's own words, for servers that
     /// cannot be had, for tokens that prove nobody, for bounds of ours and for identities that have ended.
     pub fn sqlstate(&self) -> &str {
@@ -244,15 +259,8 @@ impl Fault {
             | Self::StatementsFull
             | Self::ClientStatementsFull
             | Self::ContextTooLong => sqlstate::OUT_OF_MEMORY,
-            Self::LoginDenied
-            | Self::TokenExpired
-            | Self::PrincipalDenied
-            | Self::RoleNotGiven
-            | Self::NoRuleAnyMore
-            | Self::OtherMethod
-            | Self::IssuerGone
-            | Self::TokenNotAccepted
-            | Self::UserGone => sqlstate::INVALID_AUTHORIZATION,
+            Self::LoginDenied => sqlstate::INVALID_AUTHORIZATION,
+            _ if self.is_of_identity() => sqlstate::INVALID_AUTHORIZATION,
             _ => sqlstate::PROTOCOL_VIOLATION,
         }
     }

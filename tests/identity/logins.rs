@@ -19,6 +19,8 @@ fn a_token_in_the_passwords_place_lets_its_principal_in() {
     let refused = log_in(&pooler, "other", &token).expect_err("it is for another role");
     assert_eq!(refused, REFUSED);
     pooler.wait_for_log("JWT login failed: issuer tests: the token is for the role app");
+    pooler.wait_for_log("login proven by jwt: principal=app issuer=tests");
+    assert_eq!(pooler.log().matches("login proven by").count(), 1, "one line, and none of who was refused");
     no_token_in("the log", &pooler.log(), &token);
 }
 
@@ -223,6 +225,9 @@ fn the_console_ends_with_the_token_and_by_kill_principal() {
         bob.send(&raw::query("show version"));
         bob.outcome().errors == ["FATAL 28000: session ended: its token has expired"]
     });
+    pooler.wait_for_log(
+        "closing because: session ended: its token has expired, principal=bob issuer=tests (age=",
+    );
     let mut carol = log_in_to(&pooler, "admin", "pgbouncer", &issuer.token("carol")).expect("carol may come");
     assert_eq!(root.simple("kill_principal 'carol' others").commands, ["KILL_PRINCIPAL 0"]);
     assert_eq!(root.simple("kill_principal 'carol' tests").commands, ["KILL_PRINCIPAL 1"]);
@@ -270,6 +275,7 @@ fn a_token_that_has_just_expired_lets_in_and_be_for_what_clocks_may_differ() {
     assert_eq!(client.simple("select 1").value(), "1");
     let last_words = client.last_words();
     assert!(last_words.starts_with("FATAL 28000: "), "{last_words}");
+    pooler.wait_for_log("session ended: its token has expired, principal=app issuer=tests (age=");
     assert!(now_s() >= now + 4, "no sooner than a login would be refused");
     assert_eq!(log_in(&pooler, "app", &token).err().as_deref(), Some(REFUSED));
 }

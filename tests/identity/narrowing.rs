@@ -291,7 +291,7 @@ fn a_narrowing_under_load_cuts_no_transaction_and_nobody_else_notices() {
     let others = others.wait_with_output().expect("it ends");
     let said = programs::said(&others);
     assert!(others.status.success() && said.contains("number of failed transactions: 0"), "{said}");
-    assert_eq!(pooler.log().matches("no longer given by the mapping (age=").count(), 12);
+    assert_eq!(pooler.log().matches("no longer given by the mapping, principal=").count(), 12);
     let cut = pooler.log().matches("closing because: client disconnect while server was not ready").count();
     assert_eq!(cut, 0, "no server was lost by it");
     let ended = page::metrics(pooler.page_port())

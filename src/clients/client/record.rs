@@ -1,10 +1,10 @@
-//! What the audit log hears of a login.
+//! What the audit log hears of a login, and the log of whom it has proven.
 //!
 //! Never a secret, and no principal that was not proven, or signed by its issuer.
 
 use super::LoginAttempt;
 use crate::audit::{Event, Login, RefusedLogin, Who};
-use crate::base::{Micros, Principal, Proof, limits};
+use crate::base::{Micros, Principal, Proof, limits, log_about};
 use crate::clients::clients::Clients;
 use crate::core::ClientIdentity;
 use std::fmt::Display;
@@ -49,6 +49,12 @@ impl LoginAttempt {
     /// it is recorded earlier.
     pub(super) fn record_login(&self, clients: &Clients, identity: &ClientIdentity) {
         let plane = &clients.plane;
+        let Proof { method, principal } = &identity.proof;
+        if let Some(principal) = principal
+            && plane.policy.load().snapshot.settings.log_connections
+        {
+            log_about!(info, self.about(), "login proven by {method}: {principal}");
+        }
         plane.audit.post(|| {
             Event::Login(Box::new(Login {
                 who: identity.who(),

@@ -9,6 +9,7 @@ use super::{End, Session};
 use crate::audit::{Event, Logout, Totals, may_hold_secrets};
 use crate::base::{Micros, log_about};
 use crate::config::Setting;
+use crate::wire::sqlstate;
 
 /// What a text is called that is no command.
 pub(super) const NO_COMMAND: &str = "(not understood)";
@@ -26,6 +27,9 @@ impl Session {
     pub(super) fn log_end(&self, end: &End, age: u64) {
         let reason = &end.reason;
         if self.console.status.plane.policy.load().snapshot.settings.log_disconnections {
+            let is_of_identity = end.told == Some(sqlstate::INVALID_AUTHORIZATION);
+            let whose = self.identity.proof.principal.as_ref().filter(|_| is_of_identity);
+            let reason = whose.map_or_else(|| reason.clone(), |whose| format!("{reason}, {whose}"));
             log_about!(info, self.identity.about(), "closing because: {reason} (age={age}s)");
         }
         if end.told.is_some() {

@@ -126,6 +126,11 @@ pub(in crate::core) enum Leave {
 }
 
 impl Leave {
+    /// Whether it ends because of who it is.
+    pub(in crate::core) fn is_of_identity(&self) -> bool {
+        matches!(self, Self::Fault(fault) | Self::Mute(fault) if fault.is_of_identity())
+    }
+
     /// As the log says it.
     pub(in crate::core) fn text(&self) -> Cow<'_, str> {
         match self {

@@ -56,6 +56,12 @@ pub(super) const LISTENING: &[Message] = &[
         "None; `log_connections=0` leaves it out.",
     ),
     log(
+        "login proven by {method}: {principal}",
+        "A client has logged in whom a token or a certificate names: `principal=` is that name, `issuer=` \
+         the entry of `[issuers]` that vouches for it.",
+        "None; `log_connections=0` leaves it out.",
+    ),
+    log(
         "login failed: db={db} user={user}",
         "A client was refused because of who it is, or is not.",
         "See the line `closing because` before it.",
@@ -104,7 +110,8 @@ pub(super) const LISTENING: &[Message] = &[
         "A client's (C-), a server's (S-) or a console's connection has ended. The reasons: [what clients \
          are told](#what-clients-are-told), [ends of clients without a \
          word](#ends-of-clients-without-a-word), [why servers are closed](#why-servers-are-closed), [why \
-         logins to servers fail](#why-logins-to-servers-fail).",
+         logins to servers fail](#why-logins-to-servers-fail). Where an identity has ended (`session ended: \
+         …`), its principal and issuer stand behind it.",
         "None; `log_disconnections=0` leaves it out.",
     ),
     warning(
