@@ -2,9 +2,10 @@
 
 use super::CONSOLE_DATABASE;
 use super::choices::{Choice, SslMode};
-use super::database::Database;
+use super::database::{Database, UserEntry};
 use super::iam::ServerAuth;
 use super::snapshot::Snapshot;
+use std::sync::Arc;
 
 /// What may be doubted of an entry, a text each.
 type Doubt = fn(&Database, &Snapshot) -> Vec<String>;
@@ -27,7 +28,27 @@ pub(super) fn all(snapshot: &Snapshot, setting: Option<&str>) -> Vec<String> {
         doubts.clone().flat_map(move |(_, doubt)| doubt(entry, snapshot)).map(told)
     });
     let of_peers = setting.is_none_or(|setting| setting == "peer_id").then(|| peers_of_nobody(snapshot));
-    found.chain(of_peers.flatten()).collect()
+    let of_users = setting.is_none_or(|setting| setting == "auth_user").then(|| secrets_of_nobody(snapshot));
+    found.chain(of_peers.flatten()).chain(of_users.into_iter().flatten()).collect()
+}
+
+/// Secrets of users as whom no pool logs in to servers, since every entry names a user of its own.
+fn secrets_of_nobody(snapshot: &Snapshot) -> Vec<String> {
+    let entries = || snapshot.databases.values().chain(&snapshot.fallback);
+    let may_be = |name: &Arc<str>, entry: &Database| match &entry.user {
+        None => true,
+        Some(user) => user == name || entry.auth_user.as_ref() == Some(name),
+    };
+    let is_by_secret = |user: &UserEntry| user.server_auth.is_some_and(ServerAuth::is_by_secret);
+    let is_idle = |name: &Arc<str>| {
+        let asks = snapshot.settings.auth_user.as_deref() == Some(&**name);
+        !asks && entries().next().is_some() && !entries().any(|entry| may_be(name, entry))
+    };
+    let idle = snapshot.users.iter().filter(|(name, user)| is_by_secret(user) && is_idle(name));
+    let tell = |(name, _): (&Arc<str>, _)| {
+        format!("user \"{name}\": its secret is used by no database: each has user= of another")
+    };
+    idle.map(tell).collect()
 }
 
 fn peers_of_nobody(snapshot: &Snapshot) -> Option<String> {
@@ -86,6 +107,29 @@ mod tests {
 
     fn valid(text: &str) -> Snapshot {
         Snapshot::load_with("p.ini", None, &|_| Ok(text.as_bytes().to_vec())).unwrap()
+    }
+
+    #[test]
+    fn a_secret_of_a_user_is_told_where_no_database_logs_in_so() {
+        const TOLD: &str = "user \"report\": its secret is used by no database: each has user= of another";
+        let told = |databases: &str, more: &str| {
+            let text = format!(
+                "[databases]\n{databases}\n[users]\n\
+                 report = server_auth=secret_file secret_file=/run/secrets/report\n\
+                 other = pool_size=1\n[pgbouncer]\n{more}\n"
+            );
+            valid(&text).warnings
+        };
+        let named = "a = host=h user=app\nb = host=h user=leg";
+        assert_eq!(told(named, ""), [TOLD]);
+        assert_eq!(told("* = host=h user=app", ""), [TOLD]);
+        for used in
+            ["c = host=h", "c = host=h user=report", "* = host=h", "c = host=h user=app auth_user=report"]
+        {
+            assert_eq!(told(&format!("{named}\n{used}"), ""), [""; 0], "{used}");
+        }
+        assert_eq!(told(named, "auth_user = report"), [""; 0]);
+        assert_eq!(told("", ""), [""; 0], "there is no database at all");
     }
 
     #[test]

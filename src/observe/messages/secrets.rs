@@ -81,6 +81,12 @@ pub(super) const SECRETS: &[Message] = &[
         "Set `user` in the entry.",
     ),
     text(
+        "user \"{name}\": its secret is used by no database: each has user= of another",
+        "An entry of `[users]` says by which secret servers are logged in to as that user, and no pool is \
+         that user's.",
+        "Give a database `user={name}`, or one without `user`; or remove the keys.",
+    ),
+    text(
         "user \"{name}\": cannot log in by a secret to database \"{database}\": secret_file or secret_arn is \
          missing or wrong, or password is set there",
         "No error, since the user need not go there.",
