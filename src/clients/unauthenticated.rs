@@ -84,7 +84,7 @@ impl UnauthenticatedClients {
             clock,
             table: Mutex::new(UnauthenticatedTable::new(Micros::from_millis(limits::LOGIN_GRACE_MS))),
             left: Notify::new(),
-            lines: Mutex::new(Lines { room: lines, left_out: 0 }),
+            lines: Mutex::new(Lines { room: lines, left_out: LeftOut::default(), told_at: None }),
             new_databases: tokio::sync::Mutex::new(new_databases),
         }
     }
@@ -161,16 +161,27 @@ impl UnauthenticatedClients {
         }
     }
 
-    /// Whether the log has room for another one of them; tells how many it had none for, when it has again.
+    /// Whether the log has room for another one of them; tells how many it had none for, when it has again,
+    /// once a second at the most.
     pub fn may_log(&self) -> bool {
         let now = self.clock.now();
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let left_out = lines.take(now);
-        drop(lines);
-        if let Some(count @ 1..) = left_out {
-            tracing::warn!("{count} unauthenticated connections were left out of the log");
+        let (is_there, left_out) = self.lines().take(now);
+        if let Some(LeftOut { count, refused }) = left_out {
+            tracing::warn!(
+                "{count} connections were left out of the log before they had logged in; {refused} that were \
+                 left out have been refused"
+            );
         }
-        left_out.is_some()
+        is_there
+    }
+
+    /// One that the log had no room for was refused.
+    pub fn unheard_is_refused(&self) {
+        self.lines().left_out.refused += 1;
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn table(&self) -> MutexGuard<'_, UnauthenticatedTable<Arc<Notify>>> {
@@ -239,18 +250,32 @@ impl Bucket {
 #[derive(Debug)]
 struct Lines {
     room: Bucket,
-    left_out: u64,
+    /// Since the log was told last.
+    left_out: LeftOut,
+    told_at: Option<Micros>,
+}
+
+/// Connections that the log had no room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LeftOut {
+    count: u64,
+    /// Refusals of such connections: perhaps of some that were told of before.
+    refused: u64,
 }
 
 impl Lines {
-    /// `None`: there is no room. `Some`: there is, and so many were left out since the last.
-    fn take(&mut self, now: Micros) -> Option<u64> {
-        if self.room.take(now) {
-            Some(std::mem::take(&mut self.left_out))
-        } else {
-            self.left_out += 1;
-            None
+    /// Whether there is room, and what the log is to be told first.
+    fn take(&mut self, now: Micros) -> (bool, Option<LeftOut>) {
+        if !self.room.take(now) {
+            self.left_out.count += 1;
+            return (false, None);
         }
+        let is_due = self.told_at.is_none_or(|at| now.since(at) >= Micros::from_secs(1));
+        let is_told = is_due && self.left_out != LeftOut::default();
+        if is_told {
+            self.told_at = Some(now);
+        }
+        (true, is_told.then(|| std::mem::take(&mut self.left_out)))
     }
 }
 
@@ -348,13 +373,33 @@ mod tests {
     #[test]
     fn the_log_takes_a_burst_and_then_so_many_a_second() {
         let room = Bucket { left: 2, at: Micros(0), burst: 7, per_second: 5 };
-        let mut lines = Lines { room, left_out: 0 };
+        let mut lines = Lines { room, left_out: LeftOut::default(), told_at: None };
         let took: Vec<_> = (0..4).map(|_| lines.take(Micros(1))).collect();
-        assert_eq!(took, [Some(0), Some(0), None, None]);
-        assert_eq!(lines.take(Micros::from_secs(1)), Some(2), "it says how many were left out");
+        assert_eq!(took, [(true, None), (true, None), (false, None), (false, None)]);
+        lines.left_out.refused += 1;
+        let left_out = LeftOut { count: 2, refused: 1 };
+        assert_eq!(
+            lines.take(Micros::from_secs(1)),
+            (true, Some(left_out)),
+            "it says how many were left out"
+        );
         assert_eq!(lines.room.left, 4);
         lines.take(Micros::from_secs(1_000_000));
         assert_eq!(lines.room.left, 6, "never more than a burst");
+    }
+
+    /// Ten times as many as there is room for, for five seconds, none of which is refused.
+    #[test]
+    fn how_many_were_left_out_is_told_once_a_second_whoever_comes() {
+        let room = Bucket { left: 0, at: Micros(0), burst: 1_000, per_second: 50 };
+        let mut lines = Lines { room, left_out: LeftOut::default(), told_at: None };
+        let took: Vec<_> = (1..=2_500).map(|come| lines.take(Micros::from_millis(2 * come))).collect();
+        let heard = took.iter().filter(|(is_there, _)| *is_there).count();
+        let told: Vec<_> = took.iter().filter_map(|(_, left_out)| *left_out).collect();
+        assert_eq!((heard, told.len()), (250, 5));
+        let counted: u64 = told.iter().map(|left_out| left_out.count).sum();
+        assert_eq!(counted + lines.left_out.count, 2_250, "each is counted once");
+        assert!(told.iter().all(|left_out| left_out.refused == 0));
     }
 
     #[test]

@@ -54,6 +54,9 @@ impl LoginAttempt {
             || (settings.log_connections && is_about_the_client(end));
         // Asked last: what the settings leave out takes nothing of what others may write.
         if !is_logged || !self.may_log(clients) {
+            if is_told && self.is_heard.get() == Some(&false) {
+                clients.unauthenticated.unheard_is_refused();
+            }
             return;
         }
         if is_handshake {

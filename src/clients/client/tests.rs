@@ -457,6 +457,17 @@ async fn the_log_hears_nothing_of_probes_and_no_more_of_floods_than_it_should() 
     }
 }
 
+#[tokio::test]
+async fn the_log_is_told_how_many_of_those_that_it_had_no_room_for_were_refused() {
+    let (lines, _guard) = Lines::listen();
+    let (clients, _doors) = clients_of("d =", "auth_type = trust");
+    let is_told = |line: &String| line.contains("have been refused") && !line.contains("; 0 that were");
+    while !lines.0.lock().unwrap().iter().any(is_told) {
+        while clients.unauthenticated.may_log() {} // nobody finds room, but for one in a while
+        refused(&clients, &[("user", "unknown"), ("database", "d")], "").await;
+    }
+}
+
 mod anew;
 mod elsewhere;
 mod order;

@@ -45,10 +45,14 @@ pub(super) const LISTENING: &[Message] = &[
         NONE,
     ),
     warning(
-        "{count} unauthenticated connections were left out of the log",
-        "So many connections that have not authenticated came that their lines are limited to 50 a second \
-         (1,000 at first): a flood, or an application with a wrong password.",
-        "Look at the lines before it for addresses; block them, or correct the application.",
+        "{count} connections were left out of the log before they had logged in; {refused} that were left \
+         out have been refused",
+        "What is told of connections before they have proven who they are has 50 lines a second (1,000 at \
+         first); told once a second at the most. Where none is refused many log in at a time: an application \
+         that starts, or one that has no pool of its own. Else it is a flood, or an application with a wrong \
+         password. Who is refused just then may be told with the next such line.",
+        "If they are refused, look at the lines before it for addresses; block them, or correct the \
+         application.",
     ),
     log(
         "login attempt: db={db} user={user} tls={tls} replication={replication}",
