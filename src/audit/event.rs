@@ -61,6 +61,8 @@ pub enum Event {
         command: Box<str>,
         /// The error that it was answered with.
         error: Option<Box<str>>,
+        /// Of KILL_PRINCIPAL: how many sessions it has ended.
+        sessions_ended: Option<u64>,
     },
     /// The configuration in force is another.
     Config(Box<[Change]>),
@@ -181,7 +183,7 @@ impl Event {
                 let error = told.error.as_ref().map_or(0, |error| error.len());
                 size_of::<Secret>() + told.name.len() + error
             }
-            Self::Console { who, command, error } => {
+            Self::Console { who, command, error, .. } => {
                 let error = error.as_ref().map_or(0, |error| error.len());
                 size_of::<Who>() + who.heap_bytes() + command.len() + error
             }

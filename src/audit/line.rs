@@ -231,9 +231,12 @@ impl Context {
                 members!(line, "lines": *lines, "added": *added, "removed": *removed);
                 members!(line, "digest": digest.map(|digest| Plain(format!("sha256:{digest}"))));
             }
-            Event::Console { who, command, error } => {
+            Event::Console { who, command, error, sessions_ended } => {
                 self.who(line, who);
                 members!(line, "command": &**command, "error": error.as_deref());
+                if let Some(count) = sessions_ended {
+                    members!(line, "sessions_ended": *count);
+                }
             }
             Event::Config(changes) => members!(line, "changes": List(changes, change)),
             Event::Cancel { address: from, session, outcome } => {

@@ -44,9 +44,9 @@ pub(super) fn read(snapshot: &Snapshot, hba: &Hba) -> Result<Tokens, Vec<String>
         }
     };
     let has_map = |name: &str| !are_maps_known || maps.has(name);
+    let has_file = !settings.auth_claims_file.is_empty();
     // that there is no file, or no name, `callers.rs` tells
-    let is_unknown =
-        |map: &&Arc<str>| !map.is_empty() && !settings.auth_claims_file.is_empty() && !has_map(map);
+    let is_unknown = |map: &&Arc<str>| !map.is_empty() && has_file && !has_map(map);
     let unknown = maps_of_callers.into_iter().filter(is_unknown);
     errors.extend(unknown.map(|map| FileError::UnknownClaimsMap(shown(map)).to_string()));
     if !has_jwt {
@@ -55,12 +55,13 @@ pub(super) fn read(snapshot: &Snapshot, hba: &Hba) -> Result<Tokens, Vec<String>
     }
     let mut issuers = Vec::new();
     for (name, entry) in &snapshot.issuers {
-        match issuer(name, entry, &has_map) {
+        match issuer(name, entry, &has_map, has_file) {
             Ok(rules) => issuers.push(Arc::new(TokenIssuer { rules, entry: entry.clone() })),
             Err(wrong) => errors.extend(wrong.into_iter().map(|unfit| entry_error(snapshot, name, unfit))),
         }
     }
-    let names = Names { has_issuer: &|name| snapshot.issuers.contains_key(name), has_map: &has_map };
+    let has_issuer = |name: &str| snapshot.issuers.contains_key(name);
+    let names = Names { has_issuer: &has_issuer, has_map: &has_map, has_file };
     if snapshot.issuers.is_empty() {
         errors.push("logins by jwt need an issuer: [issuers] has no entry that holds".to_owned());
     } else {
@@ -123,6 +124,7 @@ fn issuer(
     name: &Arc<str>,
     entry: &IssuerEntry,
     has_map: &dyn Fn(&str) -> bool,
+    has_file: bool,
 ) -> Result<IssuerRules, Vec<Unfit>> {
     let mut wrong = Vec::new();
     let mut claim = |key, text: &str| {
@@ -142,7 +144,9 @@ fn issuer(
     let algorithms = entry.algorithms.iter().filter_map(|word| {
         let named = Algorithm::named(word);
         if named.is_none() {
-            wrong.push(("algorithms", format!("{} is none that is taken", shown(word))));
+            let accepted = Algorithm::ALL.map(Algorithm::name).join(", ");
+            wrong
+                .push(("algorithms", format!("{} is none that is taken; accepted: {accepted}", shown(word))));
         }
         named
     });
@@ -151,7 +155,7 @@ fn issuer(
         wrong.push(("audit_claims", format!("{}: named twice", shown(twice))));
     }
     if let Some(map) = entry.map.as_deref().filter(|map| !has_map(map)) {
-        wrong.push(("map", format!("auth_claims_file has no map {}", shown(map))));
+        wrong.push(("map", no_map(map, has_file).to_string()));
     }
     wrong.extend(keys_problem(entry));
     let (Some(principal), Some(audience_claim), true) = (principal, audience_claim, wrong.is_empty()) else {
@@ -210,6 +214,13 @@ fn rule_error(rule: &Rule, wrong: Wrong) -> String {
 struct Names<'a> {
     has_issuer: &'a dyn Fn(&str) -> bool,
     has_map: &'a dyn Fn(&str) -> bool,
+    /// `auth_claims_file` is set.
+    has_file: bool,
+}
+
+/// That there is no map of that name.
+fn no_map(name: &str, has_file: bool) -> Wrong {
+    if has_file { Wrong::NoSuchClaimsMap(shown(name)) } else { Wrong::ClaimsMapWithoutFile(shown(name)) }
 }
 
 impl Names<'_> {
@@ -218,7 +229,7 @@ impl Names<'_> {
         let issuer = options.issuer.as_deref().filter(|name| !(self.has_issuer)(name));
         let map = options.map.as_deref().filter(|name| !(self.has_map)(name));
         let issuer = issuer.map(|name| Wrong::NoSuchIssuer(shown(name)));
-        issuer.or_else(|| map.map(|name| Wrong::NoSuchClaimsMap(shown(name))))
+        issuer.or_else(|| map.map(|name| no_map(name, self.has_file)))
     }
 }
 

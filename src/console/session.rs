@@ -21,8 +21,8 @@ use crate::core::ClientIdentity;
 use crate::tasks;
 use crate::wire::encode::{self, Severity};
 use crate::wire::{Fault, sqlstate, tags};
-use record::logged;
-use reply::{Reply, admin_needed, eventually, notice, outcome};
+use record::{log_kill, logged};
+use reply::{KILLED, Reply, admin_needed, eventually, notice, outcome};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -327,9 +327,9 @@ impl Session {
             Order::KillClient(id) if self.kill_in_login_plane(id) => Reply::tag("KILL_CLIENT"),
             Order::KillClient(id) => outcome(control.kill_client(id).await, "KILL_CLIENT"),
             Order::KillPrincipal { name, whose } => {
-                let killed = self.console.status.plane.kill_principal(&name, whose.as_deref()).await;
-                let _ = logged(Ok(()), "KILL_PRINCIPAL", &Some(name));
-                Reply::tag(format!("KILL_PRINCIPAL {killed}"))
+                let ended = self.console.status.plane.kill_principal(&name, whose.as_deref()).await;
+                log_kill(&name, whose.as_deref(), ended);
+                Reply::tag(format!("{KILLED}{ended}"))
             }
             Order::Disable(name) => outcome(control.set_disabled(&name, true), "DISABLE"),
             Order::Enable(name) => outcome(control.set_disabled(&name, false), "ENABLE"),

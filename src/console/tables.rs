@@ -348,9 +348,9 @@ pub const TABLES: &[Shown] = &[
         ],
         "Every client that a worker has, with whom it has proven to be: `principal` is what its token or \
          certificate names, else its user; `issuer` who vouches for that; `user` the role that it works as. \
-         `since` and `until` (the end of its token; NULL: none) are in UTC. `ending` says why a session \
-         ends as soon as its transaction does: `expired`, `denied`, or what does not hold any more: `role`, \
-         `rule`, `method`, `issuer`, `token`, `user` (docs/identity.md, \"How a session ends\").",
+         Times are in UTC; `until` (NULL: none) is its token's `exp`: it may stay `clock_skew` of the issuer \
+         and `identity_expiry_grace` longer. `ending` says why it ends with its transaction: `expired`, \
+         `denied`, or what does not hold any more: `role`, `rule`, `method`, `issuer`, `token`, `user`.",
     ),
     table(
         5,

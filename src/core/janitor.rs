@@ -142,10 +142,14 @@ impl Core {
 
     /// Tells a client, once per wait, that it queues.
     fn notify_waiting(&mut self, id: ClientId, net: &mut impl Net) {
+        let is_unrecorded = self.audit_is_full();
         if let Stand::Waiting { notified, .. } = &mut self.clients[id].stand {
             *notified = true;
             let mut notice = Vec::new();
-            let text = "No server connection available in postgres backend, client being queued";
+            let text = match is_unrecorded {
+                true => "No room in the audit log (audit_overflow=block), client being queued",
+                false => "No server connection available in postgres backend, client being queued",
+            };
             encode::notice(
                 &mut notice,
                 encode::Severity::Notice,

@@ -253,6 +253,32 @@ fn with_block_a_transaction_waits_between_its_statements_where_those_are_told() 
     });
 }
 
+#[test]
+fn with_block_who_waits_for_room_is_told_that() {
+    let pooler = audited()
+        .set("audit_queue", "4 kB")
+        .set("audit_overflow", "block")
+        .set("query_wait_notify", 1)
+        .set("workers", 1)
+        .start();
+    mkfifo(&pooler);
+    assert_eq!(pooler.ask("set audit_file = 'fifo'").errors, Vec::<String>::new());
+    let mut client = pooler.client();
+    let notice = (0..100_000).find_map(|_| {
+        client.send(&raw::query("select 1"));
+        loop {
+            let told = client.read().expect("it is not ended");
+            match told.tag {
+                b'N' => return Some(told.message()),
+                b'Z' => return None,
+                _ => {}
+            }
+        }
+    });
+    let expected = "NOTICE 00000: No room in the audit log (audit_overflow=block), client being queued";
+    assert_eq!(notice.as_deref(), Some(expected));
+}
+
 /// Whether nothing has come from there, not even an end.
 fn is_silent(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).expect("a socket");

@@ -218,7 +218,8 @@ fn a_reload_judges_sessions_where_it_is_told_to() {
 
 #[test]
 fn kill_principal_drops_his_sessions_and_says_how_many() {
-    let pooler = PoolerSetup::new(postgres()).start();
+    let setup = PoolerSetup::new(postgres()).set("audit_log", "file").set("audit_file", "audit.log");
+    let pooler = setup.start();
     let (mut one, mut two) = (pooler.client(), pooler.client());
     let mut other = Raw::log_in(pooler.port, "other", "app");
     one.simple("select 1");
@@ -230,9 +231,15 @@ fn kill_principal_drops_his_sessions_and_says_how_many() {
     let mut three = pooler.client();
     three.simple("select 1");
     assert_eq!(pooler.ask("kill_principal 'app' trust").commands, ["KILL_PRINCIPAL 3"]);
+    pooler.wait_for_log("KILL_PRINCIPAL 'app' of 'trust' command issued: 3 sessions ended");
+    wait_until("the audit log tells it", || {
+        let told = std::fs::read_to_string(pooler.directory().join("audit.log")).unwrap_or_default();
+        told.contains("\"command\":\"KILL_PRINCIPAL app trust\",\"error\":null,\"sessions_ended\":3}")
+    });
     let mut four = pooler.client();
     four.simple("select 1");
     assert_eq!(pooler.ask("kill_principal 'app'").commands, ["KILL_PRINCIPAL 1"]);
+    pooler.wait_for_log("KILL_PRINCIPAL 'app' of any issuer or method command issued: 1 sessions ended");
     for client in [&mut one, &mut two, &mut three, &mut four] {
         assert!(client.last_words().ends_with("admin forced disconnect"));
     }

@@ -24,12 +24,12 @@ fn errors_of_an_entry_name_its_key() {
         (&format!("{SOUND} jwks_file=/no/such.json"), "invalid parameter jwks_file of issuer \"tests\""),
         (&format!("{SOUND} jwks_ca_file=/no/such.pem"), "invalid parameter jwks_ca_file of issuer"),
         (&format!("{SOUND} algorithms=RS256,HS256"), "algorithms of issuer \"tests\" in configuration"),
-        (&format!("{SOUND} algorithms=none"), "none is none that is taken"),
+        (&format!("{SOUND} algorithms=none"), "none is none that is taken; accepted: RS256, RS384, "),
         (&format!("{SOUND} audit_claims=email,team,email"), "email: named twice"),
         (&format!("{SOUND} refresh=0"), "for parameter refresh of issuer \"tests\""),
         (&format!("{SOUND} keys_max_age=10"), "it is less than refresh"),
         (&format!("{SOUND} principal_claim=/a~2"), "invalid parameter principal_claim of issuer"),
-        (&format!("{SOUND} map=nobody"), "auth_claims_file has no map nobody"),
+        (&format!("{SOUND} map=nobody"), "auth_claims_file is not set, which map nobody would stand in"),
         (&format!("{SOUND} keys=1"), "unrecognized issuer parameter: keys of issuer \"tests\""),
         (&format!("{SOUND} scope='a"), "syntax error in keys of issuer \"tests\""),
     ];
@@ -89,7 +89,7 @@ fn rules_and_options_name_what_is_there() {
         |options: &str| programs::said(&setup(&issuer, "").set("auth_jwt_options", options).check(&[]));
     for (options, expected) in [
         ("issuer=nobody", "[issuers] has no entry nobody"),
-        ("map=nobody", "auth_claims_file has no map nobody"),
+        ("map=nobody", "auth_claims_file is not set, which map nobody would stand in"),
         ("transport=tcp", "invalid transport of jwt: tcp"),
         ("realm=x", "unknown option of jwt: realm"),
     ] {
@@ -97,6 +97,10 @@ fn rules_and_options_name_what_is_there() {
         assert!(rule.contains(&format!("(hba.conf:1): {expected}")), "{options}\n{rule}");
         assert!(setting.contains(&format!("auth_jwt_options: {expected}")), "{options}\n{setting}");
     }
+    let with_file =
+        setup(&issuer, "").set("auth_jwt_options", "map=nobody").set("auth_claims_file", "claims.conf");
+    let said = programs::said(&with_file.file("claims.conf", "staff sub ada app\n").check(&[]));
+    assert!(said.contains("auth_jwt_options: auth_claims_file has no map nobody"), "{said}");
     let none = PoolerSetup::new(postgres()).set("auth_type", "jwt").set("listen_addr", "").check(&[]);
     assert!(programs::said(&none).contains("[issuers] has no entry that holds"));
 }

@@ -8,7 +8,8 @@ token_prepare() {
     printf '%s\n' '# TYPE DATABASE USER ADDRESS METHOD' 'local all all jwt' 'host all all 127.0.0.1/32 trust' \
         >"$work/hba.conf"
     by="auth_type = hba\nauth_hba_file = $work/hba.conf\nauth_claims_file = $work/claims.map"
-    sed -i -e "s|^auth_type *=.*|$by|" \
+    sed -i -e "s|^; trust asks .*|; rules say who comes how: by a token over the socket, as a known user over TCP|" \
+        -e "s|^auth_type *=.*|$by|" \
         -e "s|^pool_mode|audit_log = file\naudit_file = $work/audit.log\n&|" "$1"
     printf '\n[issuers]\n%s\n' "demo = issuer=https://login.example.org audience=pgweir map=demo \
 jwks_file=$work/jwks.json audit_claims=email" >>"$1"

@@ -283,7 +283,8 @@ impl SimClient {
             answer::NOTICE_RESPONSE => {
                 let fields = ErrorFields::read(payload).expect("a notice");
                 let text = fields.message();
-                if text == "unasked" || text == TOLD || text.starts_with("No server connection available") {
+                let is_of_wait = ["No server connection available", "No room in the audit log"];
+                if text == "unasked" || text == TOLD || is_of_wait.iter().any(|it| text.starts_with(it)) {
                     return;
                 }
             }

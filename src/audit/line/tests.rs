@@ -90,8 +90,10 @@ proptest! {
         };
         read(|out| context.record(out, 1, &Record::Statement(Box::new(statement))));
         let text: Box<str> = name.as_str().into();
-        let console =
-            Event::Console { who: Box::new(who(&name)), command: text.clone(), error: Some(text.clone()) };
+        let console = Event::Console {
+            who: Box::new(who(&name)), command: text.clone(), error: Some(text.clone()),
+            sessions_ended: Some(1),
+        };
         read(|out| context.event(out, 1, at, &console));
         let change = Change { name: text.clone(), before: Some(text.clone()), after: None };
         let line = read(|out| context.event(out, 1, at, &Event::Config(Box::new([change]))));

@@ -141,6 +141,8 @@ pub enum Wrong {
     NoSuchIssuer(String),
     #[error("auth_claims_file has no map {0}")]
     NoSuchClaimsMap(String),
+    #[error("auth_claims_file is not set, which map {0} would stand in")]
+    ClaimsMapWithoutFile(String),
     #[error(
         "tokens would come without TLS: {method} is for hostssl, local, or host where clients may have TLS"
     )]

@@ -46,7 +46,8 @@ impl Session {
                 _ => None,
             };
             let command = command.map_or_else(|| NO_COMMAND.to_owned(), words);
-            Event::Console { who: Box::new(self.identity.who()), command: command.into(), error }
+            let (who, sessions_ended) = (Box::new(self.identity.who()), reply.sessions_ended());
+            Event::Console { who, command: command.into(), error, sessions_ended }
         });
     }
 
@@ -79,6 +80,12 @@ pub(super) fn logged<T>(
         }
     }
     result
+}
+
+/// Logs a KILL_PRINCIPAL, and how many sessions it has ended.
+pub(super) fn log_kill(name: &str, whose: Option<&str>, ended: usize) {
+    let whose = whose.map_or_else(|| "any issuer or method".to_owned(), |whose| format!("'{whose}'"));
+    tracing::info!("KILL_PRINCIPAL '{name}' of {whose} command issued: {ended} sessions ended");
 }
 
 /// A command as it may be shown.

@@ -18,7 +18,16 @@ pub(super) enum Reply {
     Nothing,
 }
 
+/// What the tag of KILL_PRINCIPAL begins with; the count of sessions follows.
+pub(super) const KILLED: &str = "KILL_PRINCIPAL ";
+
 impl Reply {
+    /// How many sessions a KILL_PRINCIPAL has ended; `None`: it was none.
+    pub(super) fn sessions_ended(&self) -> Option<u64> {
+        let Self::Done { tag, .. } = self else { return None };
+        tag.strip_prefix(KILLED)?.parse().ok()
+    }
+
     pub(super) fn tag(tag: impl Into<String>) -> Self {
         Self::Done { messages: Vec::new(), tag: tag.into() }
     }

@@ -6,8 +6,12 @@ use super::{Message, NONE, log, text};
 pub(super) const CONSOLE: &[Message] = &[
     log(
         "{command} '{name}' command issued",
-        "An administrator has given PAUSE, RESUME, KILL, RECONNECT or IAM REFRESH for one database, or \
-         KILL_PRINCIPAL.",
+        "An administrator has given PAUSE, RESUME, KILL, RECONNECT or IAM REFRESH for one database.",
+        NONE,
+    ),
+    log(
+        "KILL_PRINCIPAL '{name}' of {whose} command issued: {ended} sessions ended",
+        "An administrator has dropped a principal, of an issuer or a method where one was named.",
         NONE,
     ),
     log(

@@ -239,6 +239,12 @@ pub(super) const OTHERS: &[Message] = &[
         "Where it is frequent raise `pool_size`, or look for long transactions.",
     ),
     text(
+        "No room in the audit log (audit_overflow=block), client being queued",
+        "NOTICE: the client has waited for `query_wait_notify`, and with `audit_overflow=block` nobody is \
+         lent a server before the audit log takes records again.",
+        "See to what the audit log is written to; `SET audit_overflow = 'drop'` lets clients go on.",
+    ),
+    text(
         "authentication database \"{name}\" is disabled",
         "FATAL 08P01: the database in which `auth_query` runs is disabled.",
         "ENABLE ends it.",

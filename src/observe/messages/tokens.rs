@@ -77,6 +77,12 @@ const TOKEN_ERRORS: &[Message] = &[
         "Correct the name.",
     ),
     text(
+        "auth_claims_file is not set, which map {name} would stand in",
+        "`map=` of a rule, of an entry of `[issuers]` or of `auth_jwt_options`, and there is no file of \
+         maps.",
+        "Set `auth_claims_file`.",
+    ),
+    text(
         "auth_claims_file has no map {name}",
         "`map=` of an entry, of a rule or of `auth_jwt_options`, or `iam_caller_map`.",
         "Add the map to the file, or correct the name.",
@@ -125,7 +131,11 @@ const TOKEN_ERRORS: &[Message] = &[
         "Leave some out.",
     ),
     text("{claim}: named twice", "`audit_claims` of an entry: a record has each claim once.", CORRECT),
-    text("{word} is none that is taken", "`algorithms` of an entry: HMAC and `none` never are.", CORRECT),
+    text(
+        "{word} is none that is taken; accepted: {algorithms}",
+        "`algorithms` of an entry: HMAC and `none` never are.",
+        CORRECT,
+    ),
 ];
 
 /// What is told of issuers that are in force.
