@@ -69,30 +69,32 @@ pub(super) async fn prove(
     }
 }
 
-/// Asks the client for its password in clear text; it is never empty.
+/// Asks the client for its password in clear text; it is never empty. `None`: it is longer than any may be,
+/// and was not read.
 ///
 /// # Errors
 /// It sends something else, or goes.
 /// # Cancel safety
 /// The login cannot be taken up again.
-pub(super) async fn ask_password(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+pub(super) async fn ask_password(stream: &mut ClientStream) -> Result<Option<Zeroizing<Vec<u8>>>, LoginEnd> {
     let mut out = Vec::new();
     authentication::write_cleartext_request(&mut out);
     stream.send(&out).await?;
     read_password(stream, Expected::ClearPassword).await
 }
 
-/// Asks the client for a token by SASL OAUTHBEARER; gives its first message, never empty.
+/// Asks the client for a token by SASL OAUTHBEARER; gives its first message, never empty. `None`: as for a
+/// password.
 ///
 /// # Errors
 /// It sends something else, or goes.
 /// # Cancel safety
 /// The login cannot be taken up again.
-pub(super) async fn ask_bearer(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+pub(super) async fn ask_bearer(stream: &mut ClientStream) -> Result<Option<Zeroizing<Vec<u8>>>, LoginEnd> {
     let mut out = Vec::new();
     authentication::write_sasl_request(&mut out, oauthbearer::MECHANISM);
     stream.send(&out).await?;
-    let mut payload = read_expected(stream, Expected::Token).await?;
+    let Some(mut payload) = read_expected(stream, Expected::Token).await? else { return Ok(None) };
     let (mechanism, first) = authentication::sasl_initial(&payload).map_err(|_| Fault::SaslFailed)?;
     if mechanism != oauthbearer::MECHANISM.as_bytes() {
         return Err(Fault::SaslMechanism.into());
@@ -102,7 +104,7 @@ pub(super) async fn ask_bearer(stream: &mut ClientStream) -> Result<Zeroizing<Ve
     };
     let in_front = payload.len() - length;
     payload.drain(..in_front);
-    Ok(payload)
+    Ok(Some(payload))
 }
 
 /// Tells the client by SASL why its token is not taken, or where to get one, and waits for its answer: what
@@ -114,10 +116,11 @@ pub(super) async fn ask_bearer(stream: &mut ClientStream) -> Result<Zeroizing<Ve
 /// The login cannot be taken up again.
 pub(super) async fn refuse_bearer(stream: &mut ClientStream, why: &str) -> Result<(), LoginEnd> {
     let answer = challenge(stream, why.as_bytes()).await?;
-    if oauthbearer::is_end_of_failure(&answer) { Ok(()) } else { Err(Fault::SaslFailed.into()) }
+    let is_end = answer.is_some_and(|answer| oauthbearer::is_end_of_failure(&answer));
+    if is_end { Ok(()) } else { Err(Fault::SaslFailed.into()) }
 }
 
-async fn challenge(stream: &mut ClientStream, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+async fn challenge(stream: &mut ClientStream, text: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, LoginEnd> {
     let mut out = Vec::new();
     authentication::write_sasl_continue(&mut out, text);
     stream.send(&out).await?;
@@ -129,7 +132,7 @@ async fn prove_plain(
     rules: &ProofRules<'_>,
     newer: impl Future<Output = Vec<Arc<Secret>>>,
 ) -> Result<Proven, LoginEnd> {
-    let password = Arc::new(ask_password(stream).await?);
+    let password = Arc::new(ask_password(stream).await?.ok_or(Fault::PasswordWrong)?);
     if let Some(proven) = proven_by_password(stream, rules, rules.secrets, &password).await? {
         return Ok(proven);
     }
@@ -189,7 +192,7 @@ async fn prove_md5(
     let mut out = Vec::new();
     authentication::write_md5_request(&mut out, salt);
     stream.send(&out).await?;
-    let answer = read_password(stream, Expected::Other).await?;
+    let answer = read_password(stream, Expected::Other).await?.ok_or(Fault::PasswordWrong)?;
     let proven = |secrets: &[Arc<Secret>]| {
         let fits = |secret: &&Arc<Secret>| secret.is_md5_answer(rules.user, salt, &answer);
         secrets.iter().find(fits).map(|secret| Proven { secret: Arc::clone(secret), keys: None })
@@ -296,7 +299,7 @@ fn random<const N: usize>(rules: &ProofRules<'_>) -> Result<[u8; N], LoginEnd> {
 /// What a client may answer with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expected {
-    /// A password as it is. One that is too long is a wrong one, as with PgBouncer, and not read.
+    /// A password, or a token, as it is. One that is too long is not read: it is no fault of the protocol.
     ClearPassword,
     /// A token within SASL, as long as a password.
     Token,
@@ -314,31 +317,32 @@ impl Expected {
     }
 }
 
-/// A PasswordMessage's text, never empty.
+/// A PasswordMessage's text, never empty; `None` as [`read_expected`] has it.
 async fn read_password(
     stream: &mut ClientStream,
     expected: Expected,
-) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
-    let mut payload = read_expected(stream, expected).await?;
+) -> Result<Option<Zeroizing<Vec<u8>>>, LoginEnd> {
+    let Some(mut payload) = read_expected(stream, expected).await? else { return Ok(None) };
     match authentication::password(&payload).map(<[u8]>::len) {
         Ok(0) => Err(Fault::EmptyPassword.into()),
         Ok(length) => {
             payload.truncate(length);
-            Ok(payload)
+            Ok(Some(payload))
         }
         Err(_) => Err(Fault::PasswordWrong.into()),
     }
 }
 
 async fn read_answer(stream: &mut ClientStream) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
-    read_expected(stream, Expected::Other).await
+    read_expected(stream, Expected::Other).await?.ok_or_else(|| Fault::SaslFailed.into())
 }
 
-/// The payload of the next message, which must be one that answers an authentication request.
+/// The payload of the next message, which must be one that answers an authentication request. `None`: a
+/// password or token that is too long, and is left unread.
 async fn read_expected(
     stream: &mut ClientStream,
     expected: Expected,
-) -> Result<Zeroizing<Vec<u8>>, LoginEnd> {
+) -> Result<Option<Zeroizing<Vec<u8>>>, LoginEnd> {
     let bytes_max = expected.bytes_max();
     loop {
         let input = stream.unread();
@@ -354,13 +358,13 @@ async fn read_expected(
             Ok(Some(header)) if input.len() >= header.frame_bytes => {
                 let mut payload = stream.take(header.frame_bytes);
                 payload.drain(..HEADER_BYTES);
-                return Ok(payload);
+                return Ok(Some(payload));
             }
             Ok(_) => stream.read_more().await?,
             Err(WireError::BadLength { length, .. })
-                if length >= bytes_max && expected == Expected::ClearPassword =>
+                if length >= bytes_max && expected != Expected::Other =>
             {
-                return Err(Fault::PasswordWrong.into());
+                return Ok(None);
             }
             Err(WireError::BadLength { .. } | WireError::Malformed { .. }) => {
                 return Err(startup::bad_header(input).into());

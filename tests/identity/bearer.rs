@@ -56,6 +56,16 @@ fn a_token_is_answered_by_authentication_ok_at_once() {
 }
 
 #[test]
+fn a_message_with_a_token_that_is_too_long_is_not_read() {
+    let issuer = Issuer::start();
+    let pooler = bearers(&issuer).start();
+    let mut client = asked(&pooler);
+    client.send(&initial("OAUTHBEARER", Some(&bearer(&"e".repeat(70_000)))));
+    assert_eq!(client.last_words(), REFUSED);
+    pooler.wait_for_log("JWT login failed: the token is too long: at most 16384 bytes");
+}
+
+#[test]
 fn a_refused_token_and_a_question_are_answered_by_where_to_get_one() {
     let issuer = Issuer::start();
     let pooler = bearers(&issuer).start();

@@ -74,6 +74,23 @@ fn a_refusal_names_a_principal_that_the_signature_names_and_no_other() {
     hold_to_schema(&file(&pooler));
 }
 
+/// Above 16 KB it is read and refused; above what a password message may have, it is not even read.
+#[test]
+fn a_token_that_is_too_long_is_told_to_be_so_whatever_its_length() {
+    let issuer = Issuer::start();
+    let pooler = with_tokens(audited(), &issuer, "").start();
+    let too_long = "the token is too long: at most 16384 bytes";
+    for (count, bytes) in (1..).zip([16_385, 27_000, 65_000, 65_530, 65_536, 70_000, 200_000]) {
+        let error = log_in(&pooler, "app", &"e".repeat(bytes)).err().unwrap_or_default();
+        assert!(error.contains(JWT), "{bytes}: {error}");
+        let line = wait_for(&pooler, "login_refused", count).remove(count - 1);
+        assert_eq!((field(&line, "method"), field(&line, "reason")), ("jwt", JWT), "{bytes}: {line}");
+        assert!(line.contains(&format!("\"detail\":\"{too_long}\"")), "{bytes}: {line}");
+    }
+    assert_eq!(pooler.log().matches(&format!("JWT login failed: {too_long}")).count(), 7);
+    hold_to_schema(&file(&pooler));
+}
+
 #[test]
 fn who_may_not_enter_a_database_has_proven_who_he_is() {
     let issuer = Issuer::start();

@@ -6,7 +6,7 @@
 //! Security Token Service API Reference, GetCallerIdentity.
 
 use super::LoginAttempt;
-use super::elsewhere::while_client_waits;
+use super::elsewhere::{NoPassword, while_client_waits};
 use super::standing::{Fallen, Proven};
 use crate::auth::Method;
 use crate::base::{Address, Expiry, Micros, Principal, Proof, log_about};
@@ -44,6 +44,15 @@ enum Unproven {
     /// A reload has taken it away meanwhile.
     #[error("{0}")]
     Lapsed(Lapse),
+}
+
+impl From<NoPassword> for Unproven {
+    fn from(why: NoPassword) -> Self {
+        Self::Unfit(match why {
+            NoPassword::TooLong => Refusal::TooLong,
+            NoPassword::NotUtf8 => Refusal::NotPresigned,
+        })
+    }
 }
 
 impl From<Fallen> for Unproven {
@@ -84,12 +93,13 @@ impl LoginAttempt {
         stream: &mut ClientStream,
     ) -> Result<Proof, LoginEnd> {
         self.may_show_token(stream)?;
-        let token = self.clear_password(stream).await?.ok_or(Fault::CallerFailed)?;
+        let token = self.clear_password(stream).await?;
         let pace = stream.pace();
         let callers = policy.callers.as_ref().ok_or(Fault::Config)?;
         let per_second = policy.snapshot.settings.iam_caller_rate.get();
         let judging = async {
             let _waits_for_us = pace.as_ref().map(Pace::waits_for_us);
+            let token = token.inspect_err(|_| clients.callers.is_unfit())?;
             let identified = self.identify(clients, &callers.endpoint, per_second, token.expose()).await?;
             let map = of_rule.unwrap_or_else(|| Arc::clone(&callers.map));
             self.map_caller(&policy.tokens.maps, map, identified, login_expiry(clients))

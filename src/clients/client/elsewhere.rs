@@ -20,6 +20,25 @@ use crate::wire::Fault;
 use std::future::Future;
 use std::sync::Arc;
 
+/// Why what a client has sent for a password is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoPassword {
+    /// Longer than any may be: not read.
+    TooLong,
+    /// No text.
+    NotUtf8,
+}
+
+impl NoPassword {
+    /// What the client is told, who proves himself by a password to somebody else.
+    fn fault(self, of_method: Fault) -> Fault {
+        match self {
+            Self::TooLong => Fault::PasswordWrong,
+            Self::NotUtf8 => of_method,
+        }
+    }
+}
+
 impl LoginAttempt {
     /// By a password that a directory takes: that of a rule, or that of `auth_type`.
     ///
@@ -40,7 +59,8 @@ impl LoginAttempt {
                 policy.ldap.options.clone().ok_or(Fault::Config)?
             }
         };
-        let password = self.clear_password(stream).await?.ok_or(Fault::LdapFailed)?;
+        let password = self.clear_password(stream).await?;
+        let password = password.map_err(|why| why.fault(Fault::LdapFailed))?;
         let (tls, user) = (policy.ldap.tls.config.clone(), Arc::clone(&self.user));
         let turns = clients.ldap_turns.of(&options.servers);
         let claim = ldap::Claim { options, tls, user, password: Arc::clone(&password) };
@@ -86,7 +106,7 @@ impl LoginAttempt {
         stream: &mut ClientStream,
     ) -> Result<(), LoginEnd> {
         self.may_ask_elsewhere(clients, database)?;
-        let password = self.clear_password(stream).await?.ok_or(Fault::PamFailed)?;
+        let password = self.clear_password(stream).await?.map_err(|why| why.fault(Fault::PamFailed))?;
         let pace = stream.pace();
         let proof = async {
             let turn = clients.pam_turns.take(&self.remote, clients.plane.now()).await;
@@ -128,17 +148,18 @@ impl LoginAttempt {
         Err(Fault::Config.into())
     }
 
-    /// The client's password; `None`: it is no text.
+    /// The client's password, or why there is none.
     pub(super) async fn clear_password(
         &self,
         stream: &mut ClientStream,
-    ) -> Result<Option<Arc<Password>>, LoginEnd> {
-        let mut bytes = ask_password(stream).await?;
+    ) -> Result<Result<Arc<Password>, NoPassword>, LoginEnd> {
+        let Some(mut bytes) = ask_password(stream).await? else { return Ok(Err(NoPassword::TooLong)) };
         if std::str::from_utf8(&bytes).is_err() {
-            return Ok(None);
+            return Ok(Err(NoPassword::NotUtf8));
         }
         // not copied: whoever waits for a turn makes us hold no more than it has sent
-        Ok(String::from_utf8(std::mem::take(&mut *bytes)).ok().map(|text| Arc::new(Password::new(text))))
+        let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(|_| NoPassword::NotUtf8);
+        Ok(text.map(|text| Arc::new(Password::new(text))))
     }
 
     /// Servers are logged in to with the password that has proven the client.

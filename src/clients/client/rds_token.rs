@@ -6,7 +6,7 @@
 
 use super::LoginAttempt;
 use super::caller::login_expiry;
-use super::elsewhere::while_client_waits;
+use super::elsewhere::{NoPassword, while_client_waits};
 use super::standing::{Fallen, Proven};
 use crate::auth::Method;
 use crate::base::{Expiry, Principal, Proof, log_about};
@@ -16,6 +16,7 @@ use crate::clients::stream::ClientStream;
 use crate::clients::unauthenticated::Pace;
 use crate::control::{LauncherEvent, Policy, TokenProven, TokenRefused, TokenRequest};
 use crate::identity::KeptClaims;
+use crate::identity::presigned::Refusal;
 use crate::wire::Fault;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -32,7 +33,10 @@ impl LoginAttempt {
         stream: &mut ClientStream,
     ) -> Result<Proof, LoginEnd> {
         self.may_show_token(stream)?;
-        let token = self.clear_password(stream).await?.ok_or(Fault::RdsTokenFailed)?;
+        let token = match self.clear_password(stream).await? {
+            Ok(token) => token,
+            Err(why) => return Err(self.rds_token_refused(clients, unfit(why))),
+        };
         let (answer, answered) = oneshot::channel();
         let (database, user) = (Arc::clone(&self.database), Arc::clone(&self.user));
         let request = TokenRequest { database, user, client: self.remote.clone(), token, answer };
@@ -54,6 +58,11 @@ impl LoginAttempt {
             Ok(Err(refused)) => refused,
             Err(_) => return Err(Fault::RdsTokenFailed.into()), // its panic was told
         };
+        Err(self.rds_token_refused(clients, why))
+    }
+
+    /// What the client is told; the log and the audit log hear why.
+    fn rds_token_refused(&self, clients: &Clients, why: TokenRefused) -> LoginEnd {
         self.tried.fails(&why.why);
         match why {
             _ if !self.may_log(clients) => {}
@@ -62,8 +71,17 @@ impl LoginAttempt {
             }
             TokenRefused { why, .. } => log_about!(info, self.about(), "RDS token login failed: {why}"),
         }
-        Err(Fault::RdsTokenFailed.into())
+        Fault::RdsTokenFailed.into()
     }
+}
+
+fn unfit(why: NoPassword) -> TokenRefused {
+    let why = match why {
+        NoPassword::TooLong => Refusal::TooLong,
+        NoPassword::NotUtf8 => Refusal::NotPresigned,
+    };
+    let why = format!("what the client has sent is no token of RDS for this entry and role: {why}");
+    TokenRefused { why, is_ours: false }
 }
 
 /// AWS says nothing of who it is but whose key has signed.

@@ -8,7 +8,7 @@
 //! 7519, RFC 7628.
 
 use super::LoginAttempt;
-use super::elsewhere::while_client_waits;
+use super::elsewhere::{NoPassword, while_client_waits};
 use super::standing::{Fallen, Proven};
 use crate::auth::Method;
 use crate::auth::jwt::{JwtOptions, Transport};
@@ -107,6 +107,8 @@ impl LoginAttempt {
         match why {
             Unproven::Malformed(why) if why.is_unsupported() => Err(Fault::AuthorizationIdentity.into()),
             Unproven::Malformed(_) => Err(Fault::SaslFailed.into()),
+            // Its message may not have been read: what follows of it would be taken for an answer.
+            Unproven::Unread(Refusal::TooLong) => Err(Fault::JwtFailed.into()),
             _ if options.transport == Transport::OauthBearer => {
                 refuse_bearer(stream, &told_to_bearers(tokens, &options)).await?;
                 Err(Fault::JwtFailed.into())
@@ -255,14 +257,19 @@ async fn shown_token(
     stream: &mut ClientStream,
 ) -> Result<Result<Token, Unproven>, LoginEnd> {
     Ok(match transport {
-        Transport::Password => {
-            attempt.clear_password(stream).await?.ok_or(Unproven::Unread(Refusal::NotAToken))
-        }
-        Transport::OauthBearer => match Initial::parse(&ask_bearer(stream).await?) {
-            Ok(Initial::Token(token)) => Ok(Arc::new(token)),
-            Ok(Initial::Discovery) => Err(Unproven::Discovery),
-            Ok(Initial::NoToken(why)) => Err(Unproven::NoToken(why)),
-            Err(why) => Err(Unproven::Malformed(why)),
+        Transport::Password => attempt.clear_password(stream).await?.map_err(|why| {
+            Unproven::Unread(match why {
+                NoPassword::TooLong => Refusal::TooLong,
+                NoPassword::NotUtf8 => Refusal::NotAToken,
+            })
+        }),
+        Transport::OauthBearer => match ask_bearer(stream).await?.as_deref().map(|sent| Initial::parse(sent))
+        {
+            None => Err(Unproven::Unread(Refusal::TooLong)),
+            Some(Ok(Initial::Token(token))) => Ok(Arc::new(token)),
+            Some(Ok(Initial::Discovery)) => Err(Unproven::Discovery),
+            Some(Ok(Initial::NoToken(why))) => Err(Unproven::NoToken(why)),
+            Some(Err(why)) => Err(Unproven::Malformed(why)),
         },
     })
 }
