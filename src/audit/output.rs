@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Access, AtFlags, accessat};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
@@ -76,6 +77,25 @@ impl Target {
                 Kind::Syslog { facility: *facility, ident: ident.clone(), path: socket.clone(), socket: None }
             }
         }))
+    }
+}
+
+impl Target {
+    /// Whether it could be opened now, as far as that can be told without making anything.
+    ///
+    /// # Errors
+    /// What [`Target::open`] would fail with.
+    pub fn foresee(&self) -> io::Result<()> {
+        let Self::File(path) = self else { return Ok(()) };
+        match std::fs::metadata(path) {
+            Ok(_) => open_file(path).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let (cwd, asked) = (rustix::fs::CWD, Access::WRITE_OK | Access::EXEC_OK);
+                Ok(accessat(cwd, parent.unwrap_or(Path::new(".")), asked, AtFlags::EACCESS)?)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -208,6 +228,23 @@ mod tests {
         assert_eq!(mode & 0o777 & !FILE_MODE, 0, "{mode:o}");
         std::fs::remove_file(&path).unwrap();
         assert!(Target::File("/nonexistent/audit".into()).open().is_err());
+    }
+
+    #[test]
+    fn what_opening_would_fail_with_is_foreseen_and_nothing_is_made() {
+        let kind = |path: &Path| Target::File(path.into()).foresee().map_err(|error| error.kind());
+        let path = scratch("foreseen");
+        assert_eq!((kind(&path), path.exists()), (Ok(()), false));
+        assert_eq!(kind(&path.join("audit.log")), Err(io::ErrorKind::NotFound));
+        std::fs::write(&path, "a\n").unwrap();
+        assert_eq!(kind(&path), Ok(()));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "a\n");
+        for wrong in [path.join("audit.log"), std::env::temp_dir()] {
+            let opened = Target::File(wrong.clone()).open().map(drop).map_err(|error| error.kind());
+            assert_eq!((kind(&wrong), opened.is_err()), (opened, true), "{}", wrong.display());
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((kind(Path::new("no-such-file")), Target::Stdout.foresee().is_ok()), (Ok(()), true));
     }
 
     #[test]

@@ -69,8 +69,17 @@ fn put_in_force(plane: &Plane, settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-fn order(settings: &Settings) -> Result<AuditOrder, String> {
-    let target = match settings.audit_log {
+/// What a start would be refused for, as far as that can be told without making anything.
+///
+/// # Errors
+/// The text for the user.
+pub(super) fn foresee(settings: &Settings) -> Result<(), String> {
+    let foreseen = target(settings).map_or(Ok(()), |target| target.foresee());
+    foreseen.map_err(|error| not_opened(settings, &error))
+}
+
+fn target(settings: &Settings) -> Option<Target> {
+    match settings.audit_log {
         AuditLog::Off => None,
         AuditLog::File => Some(Target::File((&*settings.audit_file).into())),
         AuditLog::Stdout => Some(Target::Stdout),
@@ -79,13 +88,20 @@ fn order(settings: &Settings) -> Result<AuditOrder, String> {
             facility: sink::facility(settings.syslog_facility.word()).unwrap_or_default(),
             socket: SYSLOG_SOCKET.into(),
         }),
-    };
-    let failed = |error: std::io::Error| match settings.audit_log {
+    }
+}
+
+fn not_opened(settings: &Settings, error: &std::io::Error) -> String {
+    match settings.audit_log {
         AuditLog::File => format!("could not open the audit log {}: {error}", &*settings.audit_file),
         other => format!("could not open the audit log {}: {error}", other.word()),
-    };
+    }
+}
+
+fn order(settings: &Settings) -> Result<AuditOrder, String> {
+    let open = |target: Target| target.open().map_err(|error| not_opened(settings, &error));
     Ok(AuditOrder {
-        output: target.map(|target| target.open().map_err(failed)).transpose()?,
+        output: target(settings).map(open).transpose()?,
         overflow: match settings.audit_overflow {
             AuditOverflow::Drop => Overflow::Drop,
             AuditOverflow::Block => Overflow::Block,

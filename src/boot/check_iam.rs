@@ -71,7 +71,8 @@ async fn look_at_source(servers: &Servers, source: &Source, say: &mut dyn FnMut(
     if !is_usable {
         let error = report.failure.map_or_else(|| FetchError::new(Reason::Timeout), |(error, _)| error);
         let advice = error.advice(name.kind(), name.role().is_some());
-        say(&format!("source {name}: FAILED: no credentials: {error}; {advice}"));
+        let via = error.via.map_or_else(String::new, |via| format!(" from {via}"));
+        say(&format!("source {name}: FAILED: no credentials{via}: {error}; {advice}"));
         return false;
     }
     let via = report.via.map_or(String::new(), |via| format!(" from {via}"));

@@ -79,7 +79,8 @@ fn refusal_of_a_start(options: &Options, settings: &Settings) -> Vec<String> {
     let user = process::user_to_become(&settings);
     let of_user = process::foresee_user(user, nix::unistd::Uid::effective()).err();
     let of_socket = process::check_socket_path(&settings).err();
-    let refused = of_user.into_iter().chain(of_socket);
+    let of_audit = audit::foresee(&settings).err();
+    let refused = of_user.into_iter().chain(of_socket).chain(of_audit);
     refused.map(|why| format!("a start from here would be refused: {why}")).collect()
 }
 

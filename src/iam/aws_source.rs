@@ -83,7 +83,11 @@ impl AwsSource {
         };
         let Given { credentials, principal } = match self.key.role() {
             None => given,
-            Some(role) => self.sts.assume(&RoleToAssume::from(role), given.credentials).await?,
+            Some(role) => {
+                let assumed = self.sts.assume(&RoleToAssume::from(role), given.credentials).await;
+                let is_of_chain = self.key.kind() == SourceKind::Default;
+                assumed.map_err(|error| if is_of_chain { error.through(via) } else { error })?
+            }
         };
         Ok(Fetched { credentials, via, principal })
     }
@@ -95,7 +99,7 @@ impl AwsSource {
             match self.fetch_from(via).await {
                 Ok(given) => return Ok((given, via)),
                 Err(error) if error.reason == Reason::NotConfigured => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.through(via)),
             }
         }
         Err(FetchError::new(Reason::NotConfigured))

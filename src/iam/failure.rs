@@ -142,17 +142,19 @@ pub struct FetchError {
     detail: Option<Box<str>>,
     /// It is the failure of the source whose credentials were to assume a role.
     is_of_base: bool,
+    /// Of `default`, the source of its chain that has answered so; `None`: not known, or the only one.
+    pub via: Option<SourceKind>,
 }
 
 impl FetchError {
     /// A failure without more to say.
     pub fn new(reason: Reason) -> Self {
-        Self { reason, detail: None, is_of_base: false }
+        Self { reason, detail: None, is_of_base: false, via: None }
     }
 
     /// A failure with words of ours.
     pub fn with(reason: Reason, detail: impl Into<Box<str>>) -> Self {
-        Self { reason, detail: Some(detail.into()), is_of_base: false }
+        Self { reason, detail: Some(detail.into()), is_of_base: false, via: None }
     }
 
     /// The same, of the source whose credentials were to assume a role.
@@ -163,6 +165,11 @@ impl FetchError {
     /// Whether it is the failure of what was to be called with: nothing else was called.
     pub(crate) fn is_of_base(&self) -> bool {
         self.is_of_base
+    }
+
+    /// The same, of that source of the chain.
+    pub(super) fn through(self, via: SourceKind) -> Self {
+        Self { via: Some(via), ..self }
     }
 
     /// What to do about it, where a source of that kind has failed; `has_role`: its credentials were to

@@ -366,7 +366,12 @@ fn standard_output_gets_lines_and_its_end_holds_up_nobody() {
 
 #[test]
 fn a_file_that_cannot_be_opened_refuses_the_start_and_a_reload_keeps_the_one_before() {
-    let mut refused = audited().set("audit_file", "/nonexistent/audit.log").launch();
+    let setup = audited().set("audit_file", "/nonexistent/audit.log");
+    let said = programs::said(&setup.check(&[]));
+    let foreseen =
+        "a start from here would be refused: could not open the audit log /nonexistent/audit.log: ";
+    assert!(said.contains(foreseen), "{said}");
+    let mut refused = setup.launch();
     assert!(!refused.wait().success());
     assert!(
         refused.log().contains("FATAL could not open the audit log /nonexistent/audit.log"),

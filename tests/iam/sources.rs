@@ -306,14 +306,18 @@ fn the_chain_ends_at_imds_and_does_not_step_over_what_is_broken() {
         async |stage| {
             stage.write("jwt", "ey");
             stage.set(Sts, "status=403\ncode=AccessDenied");
-            assert_eq!(fetch(&key(SourceKind::Default)).await.err().unwrap().reason, Reason::Denied);
+            let error = fetch(&key(SourceKind::Default)).await.err().unwrap();
+            assert_eq!((error.reason, error.via), (Reason::Denied, Some(SourceKind::WebIdentity)));
             assert_eq!(stage.calls(Imds), [""; 0], "the instance's own role is not taken instead");
+            let error = fetch(&key(SourceKind::WebIdentity)).await.err().unwrap();
+            assert_eq!((error.reason, error.via), (Reason::Denied, None), "there is only one");
         },
     );
     play(
         |_, _| vec![no_imds()],
         async |_| {
-            assert_eq!(fetch(&key(SourceKind::Default)).await.err().unwrap().reason, Reason::NotConfigured);
+            let error = fetch(&key(SourceKind::Default)).await.err().unwrap();
+            assert_eq!((error.reason, error.via), (Reason::NotConfigured, None));
         },
     );
 }

@@ -339,4 +339,10 @@ fn check_iam_fails_with_the_next_step() {
     let (said, is_well) = check(&lost, "--iam=app");
     assert!(!is_well && said.contains("source container: FAILED: no credentials: "), "{said}");
     assert!(said.contains("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), "the hint: {said}");
+
+    let text = format!("{} iam_credential_source=default", rds.database());
+    let half = setup.database_at("app", &text).environment("AWS_SECRET_ACCESS_KEY", "");
+    let (said, is_well) = check(&half, "--iam=app");
+    let expected = "source default: FAILED: no credentials from env: ";
+    assert!(!is_well && said.contains(expected), "which of the chain has answered so: {said}");
 }

@@ -121,7 +121,7 @@ pub(super) const DRY_RUN: &[Message] = &[
         "See [why credentials cannot be fetched](#why-credentials-cannot-be-fetched).",
     ),
     text(
-        "source {name}: FAILED: no credentials: {why}; {hint}",
+        "source {name}: FAILED: no credentials{via}: {why}; {hint}",
         "No login of this source can work.",
         "See [why credentials cannot be fetched](#why-credentials-cannot-be-fetched).",
     ),
@@ -156,7 +156,8 @@ pub(super) const DRY_RUN: &[Message] = &[
     text("database \"*\": not tried, since its name comes from clients", "`*` has no name to try.", NONE),
     text(
         "a start from here would be refused: {why}",
-        "A warning: whoever runs the check could not start the service so (root, or an unknown `user`).",
+        "A warning: whoever runs the check could not start the service so (root, an unknown `user`, a \
+         directory for the socket or for `audit_file` that is not there).",
         "None, if another user starts it.",
     ),
 ];
