@@ -268,11 +268,12 @@ fn idle_servers_of_other_pools_make_room() {
     let settings = format!("{TRANSACTION}\nmax_db_connections=1");
     let rig = Rig::new("shared = {pg} dbname=app", &settings, "");
     let (mut first, mut second) = (rig.client("shared", "app"), rig.client_on(1, "shared", "other").0);
+    let shared = Scope::Database("shared".into());
     for _ in 0..3 {
         assert_eq!(first.simple("select current_user").value(), "app");
-        assert_eq!(rig.plane.places.database_servers("shared"), 1);
+        assert_eq!(rig.plane.places.servers_in(&shared), 1);
         assert_eq!(second.simple("select current_user").value(), "other");
-        assert_eq!(rig.plane.places.database_servers("shared"), 1);
+        assert_eq!(rig.plane.places.servers_in(&shared), 1);
     }
 }
 

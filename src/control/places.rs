@@ -7,7 +7,7 @@
 
 use super::launcher_channel::LauncherSender;
 use crate::base::{Micros, PoolId};
-use crate::core::{Ledger, Opening, PoolShare, Shortfall, Use};
+use crate::core::{Ledger, Opening, PoolShare, Scope, Shortfall, Use};
 use crate::tasks;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -100,14 +100,9 @@ impl Places {
         self.ledger().pool_cancels(pool)
     }
 
-    /// Servers of a database entry, logging in or live.
-    pub fn database_servers(&self, database: &str) -> u32 {
-        self.ledger().database_servers(database)
-    }
-
-    /// Servers of a pool user, logging in or live.
-    pub fn user_servers(&self, user: &str) -> u32 {
-        self.ledger().user_servers(user)
+    /// Servers in a scope whose cap pools share, logging in or live.
+    pub fn servers_in(&self, scope: &Scope) -> u32 {
+        self.ledger().servers_in(scope)
     }
 
     /// Servers of all pools, logging in or live: zero ends a PAUSE and WAIT_FOR_SERVERS.

@@ -12,7 +12,7 @@ use super::views::{
 use crate::base::{Micros, PoolId, limits};
 use crate::config::{CONSOLE_DATABASE, Database, PeerEntry, PoolMode, UserEntry};
 use crate::control::{CONSOLE_POOL, Phase, PoolEntry};
-use crate::core::{Answer, ClientIdentity, ClientState, Command, Core};
+use crate::core::{Answer, ClientIdentity, ClientState, Command, Core, Scope};
 use crate::iam::Source;
 use crate::servers::Peers;
 use crate::servers::iam::IamRow;
@@ -274,7 +274,7 @@ impl Status {
             DatabaseView {
                 paused: database.share.is_paused_itself(),
                 disabled: database.share.is_disabled(),
-                servers: self.plane.places.database_servers(name),
+                servers: self.plane.places.servers_in(&Scope::Database(Arc::clone(name))),
                 clients: self.plane.admissions.of_database(name),
                 entry: database.config,
             }
@@ -302,7 +302,7 @@ impl Status {
     /// Clients and servers of one user.
     pub fn user_counts(&self, name: &str) -> UserCounts {
         UserCounts {
-            servers: self.plane.places.user_servers(name),
+            servers: self.plane.places.servers_in(&Scope::User(name.into())),
             clients: self.plane.admissions.of_user(name),
         }
     }

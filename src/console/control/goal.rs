@@ -5,7 +5,7 @@
 use super::{Control, Refused};
 use crate::base::{Micros, limits};
 use crate::control::Phase;
-use crate::core::{Answer, Command, DatabaseShare};
+use crate::core::{Answer, Command, DatabaseShare, Scope};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,7 +71,9 @@ impl Control {
     pub(super) async fn is_reached(&self, goal: &Goal) -> bool {
         match goal {
             Goal::NoServers(_) => self.plane.places.all_servers() == 0,
-            Goal::NoServersOf(database) => self.plane.places.database_servers(&database.name) == 0,
+            Goal::NoServersOf(database) => {
+                self.plane.places.servers_in(&Scope::Database(Arc::clone(&database.name))) == 0
+            }
             Goal::AllSent(_) => {
                 let answers = self.plane.ask_all(|| Command::IsAllSent).await;
                 answers.iter().all(|answer| matches!(answer, Answer::Found(true)))

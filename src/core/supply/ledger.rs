@@ -42,8 +42,9 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Ledger {
     accounts: HashMap<PoolId, Account>,
-    databases: HashMap<Arc<str>, Room>,
-    users: HashMap<Arc<str>, Room>,
+    /// Every database entry and every pool user that has servers, or has had some: what caps are kept by
+    /// that pools share.
+    rooms: HashMap<Scope, Room>,
     /// Logins in progress at each endpoint that has any.
     logins_at: HashMap<Arc<str>, Logins>,
     /// Who waits for a place among them.
@@ -99,8 +100,9 @@ impl Ledger {
         let there = self.logins_at.entry(Arc::clone(&opening.endpoint)).or_default();
         there.all += 1;
         there.for_clients += u32::from(opening.want.is_for_client());
-        self.database(pool).servers += 1;
-        self.user(pool).servers += 1;
+        for scope in scopes_of(pool) {
+            self.rooms.entry(scope).or_default().servers += 1;
+        }
     }
 
     fn judge(&mut self, pool: &Arc<PoolShare>, want: Want, now: Micros) -> Verdict {
@@ -174,12 +176,11 @@ impl Ledger {
         if pool.database.is_paused() || is_kept || self.account(pool).owed > 0 {
             return None;
         }
-        let counts = [
-            (rules.pool_size, self.account(pool).servers()),
-            (rules.max_db_connections, self.database_servers(&pool.database.name)),
-            (rules.max_user_connections, self.user_servers(&pool.user)),
-        ];
-        if counts.iter().any(|(most, servers)| *most > 0 && servers.saturating_add(1) >= *most) {
+        let own = (rules.pool_size, self.account(pool).servers());
+        let shared =
+            shared_caps(pool, &rules).into_iter().map(|(scope, most)| (most, self.servers_in(&scope)));
+        let mut counts = shared.chain([own]);
+        if counts.any(|(most, servers)| most > 0 && servers.saturating_add(1) >= most) {
             return None;
         }
         let opening = Opening { renews: false, ..self.opening(pool, Want::Renewal, false, now) };
@@ -246,8 +247,11 @@ impl Ledger {
         self.wants_no_replication(pool);
         self.leave_queue(pool.id);
         self.accounts.remove(&pool.id);
-        self.databases.retain(|_, room| room.servers > 0);
-        self.users.retain(|_, room| room.servers > 0);
+        for scope in scopes_of(pool) {
+            if self.servers_in(&scope) == 0 {
+                self.rooms.remove(&scope);
+            }
+        }
         true
     }
 
@@ -269,14 +273,10 @@ impl Ledger {
         self.accounts.get(&pool).map_or(0, |account| account.cancels)
     }
 
-    /// Servers of a database entry, logging in or live: `current_connections` of SHOW DATABASES.
-    pub fn database_servers(&self, database: &str) -> u32 {
-        self.databases.get(database).map_or(0, |room| room.servers)
-    }
-
-    /// Servers of a pool user, logging in or live: `current_connections` of SHOW USERS.
-    pub fn user_servers(&self, user: &str) -> u32 {
-        self.users.get(user).map_or(0, |room| room.servers)
+    /// Servers in a scope whose cap pools share, logging in or live: `current_connections` of SHOW DATABASES
+    /// and SHOW USERS. None of one pool, or of all.
+    pub fn servers_in(&self, scope: &Scope) -> u32 {
+        self.rooms.get(scope).map_or(0, |room| room.servers)
     }
 
     /// Servers of all pools, logging in or live.
@@ -287,25 +287,15 @@ impl Ledger {
     fn account(&mut self, pool: &Arc<PoolShare>) -> &mut Account {
         self.accounts.entry(pool.id).or_insert_with(|| Account::new(Arc::clone(pool)))
     }
-
-    fn database(&mut self, pool: &PoolShare) -> &mut Room {
-        self.databases.entry(Arc::clone(&pool.database.name)).or_default()
-    }
-
-    fn user(&mut self, pool: &PoolShare) -> &mut Room {
-        self.users.entry(Arc::clone(&pool.user)).or_default()
-    }
-
-    fn room(&mut self, scope: &Scope) -> Option<&mut Room> {
-        match scope {
-            Scope::Database(name) => self.databases.get_mut(name),
-            Scope::User(name) => self.users.get_mut(name),
-            Scope::All | Scope::Pool(_) => None,
-        }
-    }
 }
 
-/// The rooms whose caps a pool shares with others.
+/// The scopes in which a pool shares a cap with others, each with that: 0 = none. The one table of them.
+fn shared_caps(pool: &PoolShare, rules: &PoolRules) -> [(Scope, u32); 2] {
+    let [database, user] = scopes_of(pool);
+    [(database, rules.max_db_connections), (user, rules.max_user_connections)]
+}
+
+/// Where the servers of a pool count.
 fn scopes_of(pool: &PoolShare) -> [Scope; 2] {
     [Scope::Database(Arc::clone(&pool.database.name)), Scope::User(Arc::clone(&pool.user))]
 }

@@ -1,4 +1,4 @@
-//! What the ledger counts of a pool, and of a database or user over its pools.
+//! What the ledger counts of a pool, and of what pools share a cap in.
 //!
 //! Counts only: what they allow is decided in `ledger.rs`.
 
@@ -107,7 +107,7 @@ impl Account {
     }
 }
 
-/// Counts of a database entry or of a pool user: servers of all its pools, logging in or live.
+/// Counts of a scope whose cap pools share: servers of all its pools, logging in or live.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     pub(super) servers: u32,
@@ -121,12 +121,6 @@ pub(super) struct MakingRoom {
     pub(super) evicting: bool,
     /// They had none: who starves longest claims the next one that is released.
     pub(super) claim: Option<Arc<Claim>>,
-}
-
-impl Room {
-    pub(super) fn is_full(&self, servers_max: u32) -> bool {
-        servers_max > 0 && self.servers >= servers_max
-    }
 }
 
 impl MakingRoom {

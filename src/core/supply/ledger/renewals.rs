@@ -8,7 +8,7 @@
 //! never more than a fifth.
 
 use super::timetable::{Window, latest_free_in_both};
-use super::{Account, Ledger, Verdict, Want};
+use super::{Account, Ledger, Verdict, Want, shared_caps};
 use crate::base::Micros;
 use crate::config::PoolRules;
 use crate::core::pool::PoolShare;
@@ -98,9 +98,9 @@ impl Ledger {
     /// Whether no cap is reached; the reserve aside.
     pub fn has_room(&mut self, pool: &Arc<PoolShare>) -> bool {
         let rules = pool.rules();
-        (rules.pool_size == 0 || self.account(pool).servers() < rules.pool_size)
-            && !self.database(pool).is_full(rules.max_db_connections)
-            && !self.user(pool).is_full(rules.max_user_connections)
+        let is_free = |most: u32, servers: u32| most == 0 || servers < most;
+        is_free(rules.pool_size, self.account(pool).servers())
+            && shared_caps(pool, &rules).iter().all(|(scope, most)| is_free(*most, self.servers_in(scope)))
     }
 
     /// Whether a server of `pool` was retired at a cap and its replacement can be opened
@@ -135,7 +135,7 @@ impl Ledger {
         account.renewals.pass(begun_at);
         let window = window(begun_at, max_age, account.login_time);
         let span = window.latest.since(window.earliest);
-        let of_pool = Micros(caps(&rules).map_or(0, |servers| span.0 / u64::from(servers)));
+        let of_pool = Micros(least_cap(pool, &rules).map_or(0, |servers| span.0 / u64::from(servers)));
         let apart = of_pool.min(Micros(2 * account.login_time.0).max(percent(max_age, SLOW_PERCENT)));
         let at_pace = Micros(1_000_000_000 * 100 / PACE_PERCENT / u64::from(per_kilosecond.max(1)));
         let whole = window.latest.since(begun_at);
@@ -168,7 +168,7 @@ fn window(begun_at: Micros, max_age: Micros, login_time: Micros) -> Window {
 }
 
 /// How many servers a pool may have; `None` where nothing limits it.
-fn caps(rules: &PoolRules) -> Option<u32> {
-    let caps = [rules.pool_size, rules.max_db_connections, rules.max_user_connections];
-    caps.into_iter().filter(|cap| *cap > 0).min()
+fn least_cap(pool: &PoolShare, rules: &PoolRules) -> Option<u32> {
+    let shared = shared_caps(pool, rules).into_iter().map(|(_, most)| most);
+    shared.chain([rules.pool_size]).filter(|cap| *cap > 0).min()
 }

@@ -11,7 +11,7 @@
 //! next place that is given up, within T, is kept until there is the other one, within T.
 
 use super::account::{Account, MakingRoom};
-use super::{Ledger, Verdict, Want, scopes_of};
+use super::{Ledger, Verdict, Want, scopes_of, shared_caps};
 use crate::base::{Micros, PoolId};
 use crate::config::PoolRules;
 use crate::core::admin::Scope;
@@ -63,7 +63,7 @@ impl Ledger {
         now: Micros,
     ) -> Option<Verdict> {
         for (scope, servers_max) in self.caps_in_order(pool, rules, want) {
-            let servers = self.room(&scope).map_or(0, |room| room.servers);
+            let servers = self.servers_in(&scope);
             if servers >= servers_max {
                 return Some(self.make_room(pool.id, scope, want, now));
             }
@@ -81,7 +81,7 @@ impl Ledger {
     fn caps_in_order(&self, pool: &PoolShare, rules: &PoolRules, want: Want) -> Vec<(Scope, u32)> {
         let own = self.accounts.get(&pool.id).map_or(0, Account::servers);
         let last = self.starved.get(&want.claimant(pool.id)).map(|starving| &starving.at);
-        let caps = scopes_of(pool).into_iter().zip([rules.max_db_connections, rules.max_user_connections]);
+        let caps = shared_caps(pool, rules).into_iter();
         let mut caps: Vec<_> = caps.filter(|(_, servers_max)| *servers_max > 0).collect();
         caps.sort_by_key(|(scope, servers_max)| (own < *servers_max, last != Some(scope)));
         caps
@@ -106,9 +106,11 @@ impl Ledger {
 
     /// Whether somebody starves whom a place of the pool's might serve: also a replication client of its own.
     pub(super) fn others_starve(&self, pool: &PoolShare) -> bool {
-        let rivals = |share: &PoolShare| share.database.name == pool.database.name || share.user == pool.user;
+        let scopes = scopes_of(pool);
         let mut others = self.starving().filter(|(who, _)| who.pool != pool.id || who.is_replication);
-        others.any(|(who, _)| self.accounts.get(&who.pool).is_some_and(|account| rivals(&account.share)))
+        others.any(|(who, _)| {
+            self.accounts.get(&who.pool).is_some_and(|account| are_rivals(&scopes, &account.share))
+        })
     }
 
     /// It starves where a client of it was denied, if one was; not where a server that nobody waits for was
@@ -202,7 +204,7 @@ impl Ledger {
 
     /// A place in the scope is free again, and with it what was done to make room.
     pub(super) fn give_back(&mut self, scope: &Scope) {
-        if let Some(room) = self.room(scope) {
+        if let Some(room) = self.rooms.get_mut(scope) {
             room.servers -= 1;
         }
         if let Some(making_room) = self.making_room(scope) {
@@ -215,20 +217,21 @@ impl Ledger {
     fn making_room(&mut self, scope: &Scope) -> Option<&mut MakingRoom> {
         match scope {
             Scope::Pool(id) => self.accounts.get_mut(id).map(|account| &mut account.making_room),
-            scope => self.room(scope).map(|room| &mut room.making_room),
+            scope => self.rooms.get_mut(scope).map(|room| &mut room.making_room),
         }
     }
 
     /// The pools whose wants may be met now that a place of `pool` was returned: itself, and
-    /// those that starve in the same database or for the same user. They may be asked for again,
+    /// those that starve where it shares a cap with them. They may be asked for again,
     /// so their workers are told.
     pub fn revived_by(&mut self, pool: &PoolShare) -> Vec<Arc<PoolShare>> {
+        let scopes = scopes_of(pool);
         let starving: Vec<Claimant> = self.starving().map(|(who, _)| who).collect();
         let mut revived: Vec<Arc<PoolShare>> = Vec::new();
         for who in starving.into_iter().filter(|who| who.pool != pool.id) {
             let Some(account) = self.accounts.get(&who.pool) else { continue };
             let share = &account.share;
-            if share.database.name == pool.database.name || share.user == pool.user {
+            if are_rivals(&scopes, share) {
                 share.set_full(false);
                 // who starves in two ways is looked at once for both
                 if revived.last().is_none_or(|last| last.id != share.id) {
@@ -240,4 +243,9 @@ impl Ledger {
         revived.extend(self.accounts.get(&pool.id).map(|account| Arc::clone(&account.share)));
         revived
     }
+}
+
+/// Whether a place that comes back in one of `scopes` may serve the pool of `share`.
+fn are_rivals(scopes: &[Scope], share: &PoolShare) -> bool {
+    scopes.iter().any(|scope| scope.holds(share))
 }

@@ -222,8 +222,9 @@ fn a_full_user_evicts_in_all_its_databases() {
     launch(&mut ledger, &pools[0], Micros(1));
     let scope = Scope::User("u0".into());
     assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::EvictFirst(scope));
-    assert_eq!(ledger.user_servers("u0"), 1);
-    assert_eq!((ledger.database_servers("d0"), ledger.database_servers("d1")), (1, 0));
+    assert_eq!(ledger.servers_in(&Scope::User("u0".into())), 1);
+    let in_databases = ["d0", "d1"].map(|name| ledger.servers_in(&Scope::Database(name.into())));
+    assert_eq!(in_databases, [1, 0]);
 }
 
 #[test]
@@ -264,7 +265,7 @@ fn cancels_go_up_to_twice_pool_size_beside_servers() {
     ledger.returned(&pool, &Use::Cancel);
     assert_eq!(ledger.pool_cancels(pool.id), 1);
     assert!(ledger.take_cancel(&pool));
-    assert_eq!(ledger.database_servers("d0"), 2);
+    assert_eq!(ledger.servers_in(&Scope::Database("d0".into())), 2);
 }
 
 #[test]
@@ -290,7 +291,7 @@ fn a_pool_in_use_is_not_forgotten() {
     ledger.returned(&pool, &Use::Live);
     assert!(ledger.forget(&pool));
     assert_eq!(ledger.all_servers(), 0);
-    assert!(ledger.databases.is_empty() && ledger.users.is_empty());
+    assert!(ledger.rooms.is_empty());
 }
 
 #[test]

@@ -233,9 +233,9 @@ impl Model {
             assert_eq!(pool.replication_count(), shadow.replicas);
             assert_eq!(self.ledger.pool_cancels(pool.id), shadow.cancels);
             assert_eq!(pool.live_count(), shadow.live);
-            let in_database = self.servers(|other| other.database.name == pool.database.name);
-            assert_eq!(self.ledger.database_servers(&pool.database.name), in_database);
-            assert_eq!(self.ledger.user_servers(&pool.user), self.servers(|other| other.user == pool.user));
+            for scope in scopes_of(pool) {
+                assert_eq!(self.ledger.servers_in(&scope), self.servers(|other| scope.holds(other)));
+            }
         }
     }
 }
