@@ -19,6 +19,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 const HERE: WorkerId = WorkerId(0);
+const ENDPOINT: &str = "host:5432";
 const PASS: Micros = Micros::from_millis(limits::JANITOR_PERIOD_MS);
 
 /// Logins are counted in spans of this length.
@@ -209,7 +210,7 @@ impl World {
     fn login_over(&mut self, number: usize) {
         let Login { pool: at, opening, began_at } = self.logins.remove(&number).expect("it began");
         let share = Arc::clone(&self.pools[at].share);
-        self.ledger.logged_in(&share, &opening);
+        self.ledger.logged_in(&share, &opening, &ENDPOINT.into());
         let times = (began_at, self.now);
         let soft_at = self.ledger.plan_renewal(&share, times, self.trial.age, 1_000 * self.trial.rate);
         let authorization = Authorization { soft_at, hard_at: began_at + self.trial.age };
@@ -222,7 +223,7 @@ impl World {
 
     fn place_back(&mut self, at: usize) {
         let share = Arc::clone(&self.pools[at].share);
-        self.ledger.returned(&share, &Use::Live);
+        self.ledger.returned(&share, &Use::Live(ENDPOINT.into()));
         let _ = self.ledger.revived_by(&share); // no pool shares a cap with another
         self.hears(at, |demand| Event::PlaceFree(vec![demand]));
     }
@@ -368,7 +369,9 @@ fn rules(trial: Trial) -> PoolRules {
         server_lifetime: Micros::from_secs(3_600),
         server_idle_timeout: Micros::from_secs(600),
         server_login_concurrency: trial.concurrency,
-        endpoint: "host:5432".into(),
+        endpoint: ENDPOINT.into(),
+        endpoints: [ENDPOINT.into()].into(),
+        instance_caps: [].into(),
         server_check_delay: Micros::from_secs(30),
         server_check_query: None,
         server_reset_query: "".into(),

@@ -123,7 +123,8 @@ fn settings_that_pgbouncer_has_not_stand_behind_its_own_in_order_of_their_additi
             "iam_client_login_rate",
             "iam_client_source_rate",
             "auth_secret_file",
-            "auth_secret_arn"
+            "auth_secret_arn",
+            "max_server_connections"
         ]
     );
 }

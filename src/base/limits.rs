@@ -259,6 +259,9 @@ pub const METRICS_DATABASES_MAX: usize = 500;
 /// Peers with metrics of their own; all others are summed. Two lines each.
 pub const METRICS_PEERS_MAX: usize = 100;
 
+/// Servers of PostgreSQL with metrics of their own; all others are summed. Two lines each.
+pub const METRICS_INSTANCES_MAX: usize = 200;
+
 /// Pools whose counters a worker copies in one turn, some 6 KB each: queries wait less than a millisecond.
 pub const STATS_POOLS_MAX: usize = 64;
 

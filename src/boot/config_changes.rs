@@ -1,8 +1,8 @@
 //! What a reload changes, for the audit log: each name with what it was and what it is, secrets left out.
 //!
-//! Settings are compared one by one; entries of databases, users, peers and issuers by name. Of issuers that
-//! changed it is said what they were and are; of the others that they did: what they hold may be secret. Of
-//! files that settings name it is said what their digest is, unless they may hold a secret.
+//! Settings are compared one by one; entries of the other sections by name. Of issuers that changed it is
+//! said what they were and are; of the others that they did: what they hold may be secret. Of files that
+//! settings name it is said what their digest is, unless they may hold a secret.
 
 use crate::audit::{Change, TextDigest, may_hold_secrets};
 use crate::base::limits;
@@ -74,6 +74,7 @@ fn of_snapshots(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
     changes.extend(entries("databases", &before.databases, &after.databases));
     changes.extend(fallback(before, after));
     changes.extend(entries("users", &before.users, &after.users));
+    changes.extend(entries("instances", before.instances.entries(), after.instances.entries()));
     changes.extend(entries("peers", &before.peers, &after.peers));
     changes.extend(issuers(before, after));
     changes

@@ -93,9 +93,9 @@ pub enum Problem {
         /// What is wrong with it.
         why: BadValue,
     },
-    /// Something about one entry of `[databases]`, `[users]` or `[peers]`.
+    /// Something about one entry of another section.
     Entry {
-        /// `database`, `user` or `peer`.
+        /// What it describes: `database`, `user`, `instance`, `peer`, `issuer`.
         kind: &'static str,
         /// The entry's name.
         name: String,
@@ -117,7 +117,7 @@ pub enum EntryProblem {
     BadPeerId,
     /// An overlay adds keys to an entry that the main file does not have.
     NotThere,
-    /// A peer without a host.
+    /// A peer or an instance without a host.
     NoHost,
     /// One more than there may be.
     TooMany {
@@ -213,13 +213,14 @@ impl fmt::Display for ConfigError {
             Problem::UnknownSection(name) => write!(
                 f,
                 "invalid section \"{}\" in configuration ({at}): accepted: pgbouncer, databases, users, \
-                 peers, issuers",
+                 instances, peers, issuers",
                 keyword_shown(name)
             ),
             Problem::NotInOverlays(name) => {
                 write!(
                     f,
-                    "section [{}] has no place in an overlay ({at}): accepted: pgbouncer, databases, users",
+                    "section [{}] has no place in an overlay ({at}): accepted: pgbouncer, databases, \
+                     users, instances",
                     Shown(name)
                 )
             }
@@ -271,7 +272,7 @@ impl EntryProblem {
                     "{kind} \"{name}\" of the overlay ({at}) is not in the configuration that it adds to"
                 )
             }
-            Self::NoHost => write!(f, "host was not provided for peer {name} in configuration ({at})"),
+            Self::NoHost => write!(f, "host was not provided for {kind} {name} in configuration ({at})"),
             Self::TooMany { most } => {
                 write!(f, "{kind} \"{name}\" is one too many in configuration ({at}): at most {most}")
             }

@@ -6,6 +6,7 @@
 use super::choices::{LoadBalance, PoolMode, SessionState, SslMode, TimeoutAction, TlsNegotiation};
 use super::database::{Database, Hosts, UserEntry};
 use super::iam::ServerAuth;
+use super::instances::InstanceEntry;
 use super::issuers::{IssuerEntry, Period, Seconds, WebAddress, Words};
 use super::name_template::NameTemplate;
 use super::peers::PeerEntry;
@@ -237,6 +238,16 @@ pub(super) const PEER_KEYS: &[Key<PeerEntry>] = keys! { PeerEntry:
     "port": u16, |peer, port| peer.port = port, "Its port; default 6432.";
     "pool_size": Size, |peer, size| peer.pool_size = size.0,
         "Cancel requests on their way to it at a time; overrides default_pool_size; 0 unlimited.";
+};
+
+/// Keys of `[instances]`.
+pub(super) const INSTANCE_KEYS: &[Key<InstanceEntry>] = keys! { InstanceEntry:
+    "host": Hosts, |entry, hosts| entry.hosts = hosts.0,
+        "The names, addresses or socket directories by which entries of [databases] reach one server, \
+         separated by commas; must be given.";
+    "port": u16, |entry, port| entry.port = port, "Its port; default 5432.";
+    "max_server_connections": Size, |entry, size| entry.max_server_connections = size.0,
+        "Overrides the setting max_server_connections; 0 unlimited.";
 };
 
 /// Keys of `[issuers]`.

@@ -129,12 +129,14 @@ impl Snapshot {
     }
 
     fn finish(draft: Draft, overlay: Option<Arc<str>>, previous: Option<&Self>) -> Self {
-        let Draft { settings, databases, fallback, users, peers, issuers, places, warnings, .. } = draft;
+        let Draft { settings, databases, fallback, users, instances, .. } = draft;
+        let Draft { peers, issuers, places, warnings, .. } = draft;
         let mut snapshot = Self {
             settings,
             databases,
             fallback,
             users,
+            instances,
             peers,
             issuers,
             warnings,

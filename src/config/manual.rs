@@ -2,7 +2,7 @@
 //!
 //! Pure. `tests/settings.rs` holds the committed page equal to what this prints.
 
-use super::keys::{DATABASE_KEYS, ISSUER_KEYS, Key, PEER_KEYS, USER_KEYS};
+use super::keys::{DATABASE_KEYS, INSTANCE_KEYS, ISSUER_KEYS, Key, PEER_KEYS, USER_KEYS};
 use super::setting::{Change, Effect};
 use super::settings::{Setting, TABLE};
 use crate::base::roff;
@@ -18,6 +18,8 @@ The format is that of a pgbouncer.ini, which is read as it is: sections
 .BR [users] ,
 .BR [peers] ,
 and, of its own,
+.B [instances]
+and
 .BR [issuers] ;
 lines of
 .IR "key " = " value" ;
@@ -28,7 +30,7 @@ or
 in front;
 .B %include
 .I FILE
-at any place, up to 10 deep. Values of the last four sections are
+at any place, up to 10 deep. Values of the last five sections are
 .IR key = value
 pairs separated by spaces, in single quotes where they hold spaces. Times are in seconds, fractions allowed.
 .PP
@@ -61,6 +63,8 @@ pub fn page() -> String {
     page.extend(DATABASE_KEYS.iter().map(key));
     page += ".SH SECTION [USERS]\n";
     page.extend(USER_KEYS.iter().map(key));
+    page += ".SH SECTION [INSTANCES]\n";
+    page.extend(INSTANCE_KEYS.iter().map(key));
     page += ".SH SECTION [PEERS]\n";
     page.extend(PEER_KEYS.iter().map(key));
     page += ".SH SECTION [ISSUERS]\n";

@@ -2,7 +2,7 @@
 //!
 //! `tests/settings.rs` holds the committed files equal to what this prints.
 
-use super::keys::{DATABASE_KEYS, ISSUER_KEYS, Key, PEER_KEYS, USER_KEYS};
+use super::keys::{DATABASE_KEYS, INSTANCE_KEYS, ISSUER_KEYS, Key, PEER_KEYS, USER_KEYS};
 use super::setting::{Change, Effect};
 use super::settings::{Setting, TABLE};
 use crate::base::wrap;
@@ -30,6 +30,8 @@ pub fn ini() -> String {
     }
     section(&mut page, "databases", "mydb = host=127.0.0.1 port=5432", DATABASE_KEYS);
     section(&mut page, "users", "myuser = pool_mode=transaction pool_size=5", USER_KEYS);
+    let example = "main = host=db1.example.org,db.example.org port=5432 max_server_connections=180";
+    section(&mut page, "instances", example, INSTANCE_KEYS);
     section(&mut page, "peers", "1 = host=/tmp", PEER_KEYS);
     let example = "apps = issuer=https://login.example.org audience=postgres map=apps";
     section(&mut page, "issuers", example, ISSUER_KEYS);
@@ -54,6 +56,7 @@ pub fn markdown() -> String {
     }
     keys_list(&mut page, "databases", DATABASE_KEYS);
     keys_list(&mut page, "users", USER_KEYS);
+    keys_list(&mut page, "instances", INSTANCE_KEYS);
     keys_list(&mut page, "peers", PEER_KEYS);
     keys_list(&mut page, "issuers", ISSUER_KEYS);
     wrap::page(&page)
@@ -72,10 +75,11 @@ const MARKDOWN_HEAD: &str = "\
 | `reference.ini` | every setting with its default |
 | `userlist.example.txt` | the form of `auth_file` |
 
-The format is PgBouncer's: sections `[pgbouncer]`, `[databases]`, `[users]`, `[peers]`, and `[issuers]` of \
-our own; `key = value` lines; comments on lines of their own, with `;` or `#` in front; `%include FILE` \
-at any place, up to 10 deep. Values of the last four sections are `key=value` pairs separated by spaces, \
-`'quoted'` where they hold spaces. `* = ...` in `[databases]` serves every name that has no line of its own.
+The format is PgBouncer's: sections `[pgbouncer]`, `[databases]`, `[users]`, `[peers]`, and of our own \
+`[instances]` and `[issuers]`; `key = value` lines; comments on lines of their own, with `;` or `#` in \
+front; `%include FILE` at any place, up to 10 deep. Values of the last five sections are `key=value` \
+pairs separated by spaces, `'quoted'` where they hold spaces. `* = ...` in `[databases]` serves every name \
+that has no line of its own.
 
 The lists below are written from the program's own: `BLESS=1 cargo test --test settings` rewrites them.
 ";

@@ -7,6 +7,8 @@
 use super::choices::{OnDenied, OnExpired, PoolMode, SessionState, TimeoutAction};
 use super::database::{Database, UserEntry};
 use super::iam::{AuthSecretPlace, IamIdentity, SecretPlace, ServerAuth};
+use super::instance_caps::InstanceCap;
+use super::instances::Endpoints;
 use super::settings::Settings;
 use super::snapshot::Snapshot;
 use crate::base::{MappedTimeouts, Micros};
@@ -42,6 +44,10 @@ pub struct PoolRules {
     pub server_login_concurrency: u32,
     /// Where its servers are: the entry's hosts and port.
     pub endpoint: Arc<str>,
+    /// The same, each of them by itself.
+    pub endpoints: Endpoints,
+    /// `max_server_connections` of the servers of PostgreSQL there; none: unlimited.
+    pub instance_caps: Arc<[InstanceCap]>,
     /// `server_check_delay`; zero = check always.
     pub server_check_delay: Micros,
     /// `server_check_query`: `None` = no check, `Some("")` = an empty query (`<empty>`).
@@ -155,6 +161,7 @@ impl Snapshot {
     pub fn pool_rules(&self, database: &Database, pool_user: &str) -> PoolRules {
         let (global, unset) = (&self.settings, UserEntry::default());
         let user = self.users.get(pool_user).unwrap_or(&unset);
+        let endpoints = self.endpoints(database);
         PoolRules {
             mode: self.pool_mode(database, pool_user),
             session_state: user.session_state.or(database.session_state).unwrap_or(global.session_state),
@@ -171,6 +178,8 @@ impl Snapshot {
             server_idle_timeout: global.server_idle_timeout,
             server_login_concurrency: global.server_login_concurrency.get(),
             endpoint: database.endpoint(),
+            instance_caps: self.instance_caps(&endpoints),
+            endpoints,
             server_check_delay: global.server_check_delay,
             server_check_query: match &*global.server_check_query {
                 "" => None,

@@ -6,8 +6,9 @@
 use super::database::{Database, UserEntry};
 use super::errors::{ConfigError, EntryProblem, Place, Places, Problem};
 use super::ini::{Item, Token};
+use super::instances::{InstanceEntry, Instances};
 use super::issuers::IssuerEntry;
-use super::keys::{DATABASE_KEYS, ISSUER_KEYS, Key, PEER_KEYS, USER_KEYS};
+use super::keys::{DATABASE_KEYS, INSTANCE_KEYS, ISSUER_KEYS, Key, PEER_KEYS, USER_KEYS};
 use super::peers::PeerEntry;
 use super::settings::{Setting, Settings, TABLE};
 use super::{CONSOLE_DATABASE, connstr};
@@ -26,6 +27,7 @@ enum Section {
     Pgbouncer,
     Databases,
     Users,
+    Instances,
     Peers,
     Issuers,
     /// An unknown one: told once, its keys passed over.
@@ -38,6 +40,7 @@ impl Section {
             "pgbouncer" => Self::Pgbouncer,
             "databases" => Self::Databases,
             "users" => Self::Users,
+            "instances" => Self::Instances,
             "peers" => Self::Peers,
             "issuers" => Self::Issuers,
             _ => Self::Unknown,
@@ -50,6 +53,7 @@ impl Section {
             Self::Pgbouncer => "pgbouncer",
             Self::Databases => "databases",
             Self::Users => "users",
+            Self::Instances => "instances",
             Self::Peers => "peers",
             Self::Issuers => "issuers",
             Self::None | Self::Unknown => "",
@@ -70,6 +74,7 @@ pub(super) struct Draft {
     pub databases: BTreeMap<Arc<str>, Arc<Database>>,
     pub fallback: Option<Arc<Database>>,
     pub users: BTreeMap<Arc<str>, UserEntry>,
+    pub instances: Instances,
     pub peers: BTreeMap<u16, PeerEntry>,
     pub issuers: BTreeMap<Arc<str>, IssuerEntry>,
     pub places: Places,
@@ -92,6 +97,7 @@ impl Draft {
             databases: BTreeMap::new(),
             fallback: None,
             users: BTreeMap::new(),
+            instances: Instances::default(),
             peers: BTreeMap::new(),
             issuers: BTreeMap::new(),
             places: Places::default(),
@@ -148,7 +154,7 @@ impl Draft {
                 return Err(Problem::NotInOverlays(name.to_owned()));
             }
             Section::Unknown => return Err(Problem::UnknownSection(name.to_owned())),
-            Section::None | Section::Databases | Section::Users => {}
+            Section::None | Section::Databases | Section::Users | Section::Instances => {}
             Section::Peers | Section::Issuers => {}
         }
         Ok(())
@@ -161,6 +167,7 @@ impl Draft {
             Section::Pgbouncer => return self.setting(key, value),
             Section::Databases => ("database", self.database(key, value)),
             Section::Users => ("user", self.user(key, value)),
+            Section::Instances => ("instance", self.instance(key, value)),
             Section::Peers => ("peer", self.peer(key, value)),
             Section::Issuers => ("issuer", self.issuer(key, value)),
         };
@@ -241,6 +248,15 @@ impl Draft {
         self.places.users.insert(name.clone(), self.here.clone());
         self.users.insert(name, user);
         Ok(())
+    }
+
+    /// An overlay may add entries: PgBouncer's own file cannot have any.
+    fn instance(&mut self, name: &str, text: &str) -> Result<(), EntryProblem> {
+        let name = entry_name(name)?;
+        let known = self.instances.entries().get(&name).filter(|_| self.is_overlay);
+        let mut entry = known.cloned().unwrap_or_default();
+        read_pairs::<InstanceEntry>(&mut entry, INSTANCE_KEYS, text)?;
+        self.instances.insert(name, entry)
     }
 
     fn peer(&mut self, id: &str, text: &str) -> Result<(), EntryProblem> {

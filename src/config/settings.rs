@@ -369,4 +369,7 @@ settings! {
     auth_secret_arn: Text = "", Reload, Active,
         "The same as a secret of AWS Secrets Manager: its ARN. It is called in the ARN's region by the \
          credentials of iam_credential_source.";
+    max_server_connections: Count = "0", Reload, Active,
+        "Connections to each server of PostgreSQL, over all databases, users and replication clients: to \
+         each host and port, or to all names of one server that an entry of [instances] has; 0 unlimited.";
 }

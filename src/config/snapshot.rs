@@ -6,6 +6,7 @@
 use super::CONSOLE_DATABASE;
 use super::database::{Database, UserEntry};
 use super::errors::Places;
+use super::instances::Instances;
 use super::issuers::IssuerEntry;
 use super::peers::PeerEntry;
 use super::setting::Change;
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub fallback: Option<Arc<Database>>,
     /// `[users]` by name.
     pub users: BTreeMap<Arc<str>, UserEntry>,
+    /// `[instances]`.
+    pub instances: Instances,
     /// `[peers]` by id.
     pub peers: BTreeMap<u16, PeerEntry>,
     /// `[issuers]` by name.

@@ -106,6 +106,7 @@ impl Console {
                 let servers = &self.status.servers;
                 show_secrets::secrets(&servers.secrets.all(), servers.iam.wall_now())
             }
+            Source::Instances => show_process::instances(&self.status.instances()),
             Source::Constant(value) => {
                 let mut rows = Rows::new(shown.columns);
                 rows.push(&[value.into()]);

@@ -1,10 +1,12 @@
-//! SHOW CONFIG, USERS, LISTS, MEM, STATE, VERSION, DNS_HOSTS, DNS_ZONES: what is true of the process.
+//! SHOW CONFIG, USERS, INSTANCES, LISTS, MEM, STATE, VERSION, DNS_HOSTS, DNS_ZONES: what is true of the
+//! process.
 //!
 //! Source: PgBouncer, doc/usage.md (Show commands).
 
 use super::rows::{Cell, Rows};
 use super::tables;
 use crate::config::{Snapshot, UserEntry, Value};
+use crate::stats::InstanceLevels;
 use crate::status::{DnsView, Lists, MemRow, UserCounts, known_users};
 
 /// SHOW CONFIG.
@@ -45,6 +47,20 @@ pub(super) fn users(
             counts.servers.into(),
             limits.max_user_client_connections.into(),
             counts.clients.into(),
+        ]);
+    }
+    rows
+}
+
+/// SHOW INSTANCES.
+pub(super) fn instances(all: &[InstanceLevels]) -> Rows {
+    let mut rows = Rows::new(tables::columns("instances"));
+    for InstanceLevels { instance, endpoints, servers, servers_max } in all {
+        rows.push(&[
+            (&**instance).into(),
+            endpoints.join(",").into(),
+            (*servers_max).into(),
+            (*servers).into(),
         ]);
     }
     rows

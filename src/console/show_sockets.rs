@@ -118,6 +118,7 @@ mod tests {
             remote: tcp("10.0.0.1:5432"),
             local: tcp("10.0.0.2:40000"),
             host: "db1".into(),
+            endpoint: "db1:5432".into(),
             tls: "TLSv1.3/TLS_AES_256_GCM_SHA384".into(),
             connected_at_epoch_s: 1_795_320_830,
             replication: Replication::No,

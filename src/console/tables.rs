@@ -10,8 +10,8 @@ mod pages;
 
 use super::rows::Column;
 use columns::{
-    IAM, SECRETS, SOCKET, SOCKET_AND_BUFFERS, STATS, STATS_AVERAGES, STATS_TOTALS, bytea, int4, int8,
-    numeric, text,
+    IAM, INSTANCES, ISSUERS, SECRETS, SESSIONS, SOCKET, SOCKET_AND_BUFFERS, STATS, STATS_AVERAGES,
+    STATS_TOTALS, bytea, int4, int8, numeric, text,
 };
 pub use pages::{help, markdown};
 
@@ -54,6 +54,7 @@ pub enum Source {
     Sessions,
     Issuers,
     Secrets,
+    Instances,
     /// One row that never changes: what clients ask of a PostgreSQL server.
     Constant(&'static str),
 }
@@ -330,22 +331,7 @@ pub const TABLES: &[Shown] = &[
         5,
         "sessions",
         Source::Sessions,
-        &[
-            int4("id"),
-            text("session"),
-            text("principal"),
-            text("method"),
-            text("issuer"),
-            text("user"),
-            text("database"),
-            text("addr"),
-            int4("port"),
-            text("since"),
-            text("until"),
-            text("state"),
-            text("ending"),
-            text("application_name"),
-        ],
+        &SESSIONS,
         "Every client that a worker has, with whom it has proven to be: `principal` is what its token or \
          certificate names, else its user; `issuer` who vouches for that; `user` the role that it works as. \
          Times are in UTC; `until` (NULL: none) is its token's `exp`: it may stay `clock_skew` of the issuer \
@@ -356,19 +342,7 @@ pub const TABLES: &[Shown] = &[
         5,
         "issuers",
         Source::Issuers,
-        &[
-            text("name"),
-            text("issuer"),
-            int4("keys"),
-            text("fetched"),
-            int8("age"),
-            int8("next"),
-            int8("fetches"),
-            int8("fetches_failed"),
-            text("last_error"),
-            int8("logins_accepted"),
-            int8("logins_refused"),
-        ],
+        &ISSUERS,
         "Issuers whose tokens are taken (`auth_type=jwt`, rules with `jwt`), one for each entry of \
          `[issuers]`. `keys` is how many keys are known, `fetched` when they were fetched last and `age` how \
          many seconds ago, `next` in how many seconds they will be fetched again; `last_error` says why the \
@@ -390,6 +364,18 @@ pub const TABLES: &[Shown] = &[
          clients. `age` is how many seconds ago it was fetched, `changed` how long the version is in use, \
          `next_fetch` in how many seconds it is fetched again (a file is read when it changes, too). \
          `last_error` says why the last fetch failed.",
+    ),
+    table(
+        5,
+        "instances",
+        Source::Instances,
+        &INSTANCES,
+        "Servers of PostgreSQL, as `max_server_connections` counts them: one for each entry of \
+         `[instances]`, with every host and port that it has, and one for each other that an entry of \
+         `[databases]` names. \
+         `current_connections` counts all pools' servers there, those that log in and those of replication \
+         clients included; one that logs in to a list of hosts counts at each until it is known where it \
+         ends. 0 as the most: unlimited.",
     ),
     constant("client_encoding", "UTF-8", &[text("client_encoding")]),
     constant("default_transaction_isolation", "read committed", &[text("default_transaction_isolation")]),

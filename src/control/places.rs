@@ -124,11 +124,13 @@ pub struct Place {
 }
 
 impl Place {
-    /// The login in this place has succeeded: it is a live server's from now on.
+    /// The login in this place has succeeded, at that endpoint: it is a live server's from now on.
     #[must_use]
-    pub fn into_live(mut self) -> Self {
-        self.places.ledger().logged_in(&self.pool, self.opening());
-        self.used_for = if self.opening().want().is_replication() { Use::Replication } else { Use::Live };
+    pub fn into_live(mut self, endpoint: &Arc<str>) -> Self {
+        self.places.ledger().logged_in(&self.pool, self.opening(), endpoint);
+        let at = Arc::clone(endpoint);
+        self.used_for =
+            if self.opening().want().is_replication() { Use::Replication(at) } else { Use::Live(at) };
         self
     }
 
@@ -140,7 +142,7 @@ impl Place {
     fn opening(&self) -> &Opening {
         match &self.used_for {
             Use::LoggingIn(opening) => opening,
-            Use::Failed(_) | Use::Live | Use::Replication | Use::Cancel => {
+            Use::Failed(_) | Use::Live(_) | Use::Replication(_) | Use::Cancel => {
                 unreachable!("only a login ends as one")
             }
         }
@@ -191,7 +193,7 @@ mod tests {
         let pool = share("db", "user");
         let Ok(place) = consider(&places, &pool, Micros(1)) else { panic!("no place") };
         assert_eq!(places.pool_servers(pool.id), (1, 0));
-        let place = place.into_live();
+        let place = place.into_live(&"host:5432".into());
         assert_eq!((places.pool_servers(pool.id), pool.live_count()), ((0, 1), 1));
         assert!(!places.forget(&pool));
         drop(place);

@@ -131,6 +131,8 @@ pub struct ServerIdentity {
     /// The host of the database entry that it was opened to (host lists have several), a
     /// name or path as configured.
     pub host: Arc<str>,
+    /// That host with its port, as caps count them ([`crate::config::PoolRules::endpoints`]).
+    pub endpoint: Arc<str>,
     /// As SHOW prints it, empty without TLS.
     pub tls: String,
     /// Seconds since the epoch at connect.
@@ -169,6 +171,7 @@ impl ServerIdentity {
             remote: nowhere.clone(),
             local: nowhere,
             host: "".into(),
+            endpoint: "host:5432".into(),
             tls: String::new(),
             connected_at_epoch_s: 0,
             replication: Replication::No,

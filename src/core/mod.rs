@@ -25,6 +25,7 @@ mod pool;
 mod query_limits;
 mod relay;
 mod replication;
+mod scope;
 mod slots;
 mod socket_index;
 mod supply;
@@ -33,7 +34,7 @@ mod worker_core;
 
 pub(crate) use admin::ClientRow;
 pub use admin::{
-    Answer, CancelFate, ClientRulesOf, ClientState, Command, Judge, PoolRow, Scope, ServerRow, ServerState,
+    Answer, CancelFate, ClientRulesOf, ClientState, Command, Judge, PoolRow, ServerRow, ServerState,
 };
 pub use bounds::Bounds;
 pub use conn::ShownName;
@@ -44,6 +45,7 @@ pub use net::Net;
 pub use note::{Farewell, Note};
 pub use pool::{DatabaseShare, Gate, PoolShare, ServerUnderWay, Stance};
 pub use relay::StatementRegistry;
+pub use scope::Scope;
 pub use supply::{Action, Bound, Demand, Event, Launcher, Ledger, Opening, Use, Verdict, Want};
 pub(crate) use supply::{Lateness, PACE_PERCENT, REPLACED_BY_PERCENT, Shortfall};
 pub use worker_core::Core;

@@ -10,13 +10,14 @@ mod series;
 
 use super::gzip::gzip;
 use crate::base::PoolId;
-use crate::base::limits::{METRICS_PEERS_MAX, METRICS_SOURCES_MAX};
+use crate::base::limits::{METRICS_INSTANCES_MAX, METRICS_PEERS_MAX, METRICS_SOURCES_MAX};
 use crate::stats::names::{
-    CLIENT_LABELS, DATABASE_LABELS, ENTRY_LABELS, ISSUER_LABELS, LOGIN_LABELS, Metric, OTHER, PEER_LABELS,
-    POOL_LABELS, REFRESH_LABELS, SOURCE_LABELS, Source, metrics,
+    CLIENT_LABELS, DATABASE_LABELS, ENTRY_LABELS, INSTANCE_LABELS, ISSUER_LABELS, LOGIN_LABELS, Metric,
+    OTHER, PEER_LABELS, POOL_LABELS, REFRESH_LABELS, SOURCE_LABELS, Source, metrics,
 };
 use crate::stats::{
-    CredentialLevels, IssuerLevels, PeerLevels, PoolCounters, PoolLevels, ProcessLevels, SystemLevels,
+    CredentialLevels, InstanceLevels, IssuerLevels, PeerLevels, PoolCounters, PoolLevels, ProcessLevels,
+    SystemLevels,
 };
 use crate::status::{ClientsAlike, EntrySample};
 pub use lines::Format;
@@ -62,6 +63,8 @@ pub(super) struct Sample {
     pub clients: BTreeMap<ClientsAlike, u64>,
     /// Every pool of a peer, ordered by id.
     pub peers: Vec<PeerLevels>,
+    /// Every server of PostgreSQL, by name.
+    pub instances: Vec<InstanceLevels>,
     /// Every issuer of tokens.
     pub issuers: Vec<IssuerLevels>,
 }
@@ -130,6 +133,7 @@ impl View<'_> {
                 self.sample.issuers.iter().for_each(|issuer| tell_of_issuer(lines, metric, issuer));
             }
             Source::Peer(of) => tell_of_peers(lines, metric, &self.sample.peers, of),
+            Source::Instance(of) => tell_of_instances(lines, metric, &self.sample.instances, of),
             Source::Process(_)
             | Source::ProcessCounter(_)
             | Source::ProcessCounters(..)
@@ -220,6 +224,21 @@ fn tell_of_peers(lines: &mut Lines, metric: &Metric, peers: &[PeerLevels], of: f
     }
     if !rest.is_empty() {
         lines.value(metric, &labels(PEER_LABELS, [OTHER]), rest.iter().map(of).sum());
+    }
+}
+
+fn tell_of_instances(
+    lines: &mut Lines,
+    metric: &Metric,
+    instances: &[InstanceLevels],
+    of: fn(&InstanceLevels) -> u64,
+) {
+    let (shown, rest) = instances.split_at(METRICS_INSTANCES_MAX.min(instances.len()));
+    for instance in shown {
+        lines.value(metric, &labels(INSTANCE_LABELS, [&instance.instance]), of(instance));
+    }
+    if !rest.is_empty() {
+        lines.value(metric, &labels(INSTANCE_LABELS, [OTHER]), rest.iter().map(of).sum());
     }
 }
 

@@ -73,6 +73,7 @@ impl Scrape {
             entries: self.status.entries(),
             clients: self.status.clients_alike().await,
             peers: self.status.peer_pools(),
+            instances: self.status.instances(),
             issuers: self.status.issuer_levels(),
             ..Sample::default()
         }

@@ -283,6 +283,7 @@ impl Attempt {
     ) -> Result<Vec<u8>, AttemptError> {
         let (host, port) = (self.config.hosts[at].clone(), self.config.port);
         connection.peer = format!("{host}:{port}");
+        connection.endpoint = Some(self.policy.snapshot.endpoint(&host, port));
         let target = self.policy.target(&self.config, &self.entry.share.user, (host, port), None);
         let target = target.ok_or(AttemptError::System("no TLS for this entry"))?;
         connection.is_reached = false;

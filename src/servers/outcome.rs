@@ -31,6 +31,8 @@ pub(in crate::servers) struct LoginConnection {
     pub begun_at: Option<Micros>,
     /// For how long its login counts.
     pub authorization: Option<Authorization>,
+    /// Where it is, as caps count it.
+    pub endpoint: Option<Arc<str>>,
     /// User that was logged in as last.
     pub user: Option<Arc<str>>,
     /// What that was proven by, as the audit log names it.

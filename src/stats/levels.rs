@@ -171,6 +171,19 @@ pub struct IssuerLevels {
     pub fetches: [u64; 2],
 }
 
+/// One server of PostgreSQL: SHOW INSTANCES.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstanceLevels {
+    /// The name of its entry; without one, its endpoint.
+    pub instance: String,
+    /// Its hosts with their port.
+    pub endpoints: Vec<String>,
+    /// Connections to it, those that log in included.
+    pub servers: u64,
+    /// `max_server_connections`; 0 = unlimited.
+    pub servers_max: u64,
+}
+
 /// What the system says of the process; `None` = it does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SystemLevels {

@@ -17,8 +17,8 @@ pub(crate) use ages::Ages;
 pub use counters::PoolCounters;
 pub(crate) use histogram::Histogram;
 pub(crate) use levels::{
-    CLIENT_LIMITS, DatabaseLevels, FETCH_RESULTS, HANDSHAKE_KINDS, IssuerLevels, PeerLevels, PoolLevels,
-    ProcessLevels, SystemLevels, TOKEN_OUTCOMES,
+    CLIENT_LIMITS, DatabaseLevels, FETCH_RESULTS, HANDSHAKE_KINDS, InstanceLevels, IssuerLevels, PeerLevels,
+    PoolLevels, ProcessLevels, SystemLevels, TOKEN_OUTCOMES,
 };
 pub use logins::Outcome;
 pub(crate) use logins::{CredentialLevels, LOGIN_FAILURES, LoginCounters};

@@ -13,8 +13,8 @@ pub use page::markdown;
 pub use table::metrics;
 
 use super::{
-    Ages, CredentialLevels, DatabaseLevels, Histogram, IssuerLevels, LoginCounters, PeerLevels, PoolCounters,
-    PoolLevels, ProcessLevels, SystemLevels,
+    Ages, CredentialLevels, DatabaseLevels, Histogram, InstanceLevels, IssuerLevels, LoginCounters,
+    PeerLevels, PoolCounters, PoolLevels, ProcessLevels, SystemLevels,
 };
 
 /// What a metric's figures are in.
@@ -65,6 +65,8 @@ pub enum Source {
     Peer(fn(&PeerLevels) -> u64),
     /// A gauge in whole units of each issuer of tokens; not on the page while it is not known.
     Issuer(fn(&IssuerLevels) -> Option<i64>),
+    /// A gauge of each server of PostgreSQL.
+    Instance(fn(&InstanceLevels) -> u64),
     /// A counter of each issuer for each of these two results.
     IssuerResults([&'static str; 2], fn(&IssuerLevels) -> [u64; 2]),
     /// A gauge of what the system says of the process; not on the page while it is not known.
@@ -106,6 +108,7 @@ impl Metric {
             | Source::Clients
             | Source::Peer(_)
             | Source::Issuer(_)
+            | Source::Instance(_)
             | Source::System(_)
             | Source::Info(_) => "gauge",
             Source::Counter(_)
@@ -135,6 +138,7 @@ impl Metric {
             Source::Database(_) => ENTRY_LABELS.to_vec(),
             Source::Clients => CLIENT_LABELS.to_vec(),
             Source::Peer(_) => PEER_LABELS.to_vec(),
+            Source::Instance(_) => INSTANCE_LABELS.to_vec(),
             Source::Issuer(_) => ISSUER_LABELS[..1].to_vec(),
             Source::IssuerResults(..) => ISSUER_LABELS.to_vec(),
             Source::Credentials(_) | Source::CredentialAges(_) => SOURCE_LABELS.to_vec(),
@@ -166,6 +170,9 @@ pub const PEER_LABELS: [&str; 1] = ["peer_id"];
 
 /// Labels of what is counted of an issuer of tokens by result; the first alone of what is not.
 pub const ISSUER_LABELS: [&str; 2] = ["issuer", "result"];
+
+/// The label of what is told of a server of PostgreSQL.
+pub const INSTANCE_LABELS: [&str; 1] = ["instance"];
 
 /// Labels of logins to servers.
 pub const LOGIN_LABELS: [&str; 4] = ["database", "user", "result", "reason"];

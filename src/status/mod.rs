@@ -4,6 +4,7 @@
 //! console's tables nor the page.
 
 mod gather;
+mod instances;
 mod issuers;
 mod sessions;
 #[expect(clippy::module_inception, reason = "the room's one value has the room's name")]

@@ -22,6 +22,7 @@ pub struct PoolerSetup {
     users: BTreeMap<String, String>,
     peers: BTreeMap<u16, String>,
     issuers: BTreeMap<String, String>,
+    instances: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
     userlist: String,
     files: BTreeMap<String, String>,
@@ -45,6 +46,7 @@ impl PoolerSetup {
             users: BTreeMap::new(),
             peers: BTreeMap::new(),
             issuers: BTreeMap::new(),
+            instances: BTreeMap::new(),
             environment: BTreeMap::new(),
             userlist: String::new(),
             files: BTreeMap::new(),
@@ -125,6 +127,12 @@ impl PoolerSetup {
     /// Adds an issuer of tokens with exactly this text.
     pub fn issuer(mut self, name: &str, text: &str) -> Self {
         self.issuers.insert(name.into(), text.trim_end().into());
+        self
+    }
+
+    /// Adds a server of PostgreSQL with exactly this text.
+    pub fn instance(mut self, name: &str, text: &str) -> Self {
+        self.instances.insert(name.into(), text.into());
         self
     }
 
@@ -246,11 +254,14 @@ impl PoolerSetup {
         for (id, value) in &self.peers {
             let _ = writeln!(text, "{id} = {value}");
         }
-        if !self.issuers.is_empty() {
-            text.push_str("[issuers]\n");
-        }
-        for (name, value) in &self.issuers {
-            let _ = writeln!(text, "{name} = {value}");
+        // Nor does any of them know these.
+        for (section, entries) in [("issuers", &self.issuers), ("instances", &self.instances)] {
+            if !entries.is_empty() {
+                let _ = writeln!(text, "[{section}]");
+            }
+            for (name, value) in entries {
+                let _ = writeln!(text, "{name} = {value}");
+            }
         }
         let _ = writeln!(text, "[pgbouncer]\nlisten_port = {port}");
         let own =

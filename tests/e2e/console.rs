@@ -52,6 +52,7 @@ const TABLES: &[(&str, &str)] = &[
         "secret purpose state version pending previous server_user users age changed next_fetch fetches \
          failures last_error",
     ),
+    ("instances", "name endpoints max_server_connections current_connections"),
     (
         "users",
         "name pool_size reserve_pool_size pool_mode max_user_connections current_connections \

@@ -51,6 +51,43 @@ fn max_user_connections_holds_over_all_databases() {
     assert_eq!(servers_at_most(&pooler, "caps3", &[("app", "one"), ("app", "two")].repeat(6), 3), 3);
 }
 
+#[test]
+fn max_server_connections_holds_over_all_databases_users_and_names_of_a_server() {
+    for name in ["caps7", "caps8"] {
+        postgres().psql("postgres", &format!("create database {name}"));
+    }
+    let port = postgres().port;
+    let pooler = PoolerSetup::new(postgres())
+        .database_at("one", &format!("host=127.0.0.1 port={port} dbname=caps7 pool_size=5"))
+        .database_at("two", &format!("host=LOCALHOST port={port} dbname=caps7 pool_size=5"))
+        .database_at("list", &format!("host=localhost,127.0.0.1 port={port} dbname=caps7 pool_size=5"))
+        .database_at("three", &format!("host=127.0.0.1 port={port} dbname=caps8 pool_size=5"))
+        .instance("main", &format!("host=127.0.0.1,localhost port={port} max_server_connections=4"))
+        .set("max_server_connections", 1)
+        .set("workers", 2)
+        .start();
+    let shown = || {
+        let rows = pooler.ask("show instances").records();
+        let own = rows.into_iter().find(|row| row["name"] == "main").expect("a row of the entry");
+        (own["max_server_connections"].clone(), own["current_connections"].parse::<u32>().expect("a count"))
+    };
+    let logins = [
+        ("app", "one"),
+        ("other", "two"),
+        ("app", "two"),
+        ("other", "one"),
+        ("app", "list"),
+        ("app", "three"),
+    ];
+    assert_eq!(servers_at_most(&pooler, "caps7", &logins.repeat(4), 4), 4);
+    assert_eq!(shown().0, "4");
+    assert!((1..=4).contains(&shown().1), "{:?}", shown());
+    pooler.wait_for_log("closing because: evicted for max_server_connections (age=");
+    let mut console = pooler.console();
+    assert!(console.simple("set max_server_connections = 2").errors.is_empty());
+    assert_eq!(shown().0, "4", "the entry's own counts");
+}
+
 /// Which limit an idle server makes room for: what there is to raise.
 #[test]
 fn who_is_evicted_is_told_for_which_limit() {

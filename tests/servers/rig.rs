@@ -182,6 +182,7 @@ impl Rig {
             remote: here(),
             local: here(),
             host: "here".into(),
+            endpoint: "here:5432".into(),
             tls: String::new(),
             connected_at_epoch_s: 0,
             replication: pgweir::wire::startup::Replication::No,
@@ -197,7 +198,7 @@ impl Rig {
             connected_at: now,
             authorization: Some(Authorization { soft_at: now, hard_at: now + Micros::from_secs(3600) }),
         };
-        let guard = Box::new(place.into_live());
+        let guard = Box::new(place.into_live(&"here:5432".into()));
         let channel = Channel { fd: socket.into(), tls: None, unread: Vec::new(), unsent: Vec::new(), guard };
         self.plane.worker(WorkerId(1)).send(Mail::Server(Box::new((channel, login))));
         pid.to_string()

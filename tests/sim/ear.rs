@@ -13,7 +13,7 @@ use tracing::{Event, Metadata, Subscriber};
 pub const MOVED: &str = "host has moved";
 
 /// Why a server may be closed in a world of faults.
-const REASONS: [&str; 26] = [
+const REASONS: [&str; 27] = [
     "authorization denied",
     "authorization renewed",
     "authorization too old",
@@ -24,6 +24,7 @@ const REASONS: [&str; 26] = [
     "database removed",
     "evicted for max_db_connections",
     "evicted for max_user_connections",
+    "evicted for max_server_connections",
     "evicted for pool_size",
     MOVED,
     "idle transaction timeout",
@@ -43,7 +44,7 @@ const REASONS: [&str; 26] = [
 ];
 
 /// Why one may be closed where nobody and nothing fails.
-const QUIET_REASONS: [&str; 12] = [
+const QUIET_REASONS: [&str; 13] = [
     "authorization renewed",
     "authorization too old",
     // Also for a client that has asked for a parameter that no server takes.
@@ -51,6 +52,7 @@ const QUIET_REASONS: [&str; 12] = [
     "database removed",
     "evicted for max_db_connections",
     "evicted for max_user_connections",
+    "evicted for max_server_connections",
     "evicted for pool_size",
     "prepared statements in doubt",
     "replication client was closed",

@@ -96,8 +96,14 @@ impl World {
             |shares: &dyn Fn(usize) -> bool| (0..plans.len()).filter(|pool| shares(*pool)).collect();
         let of_database = sharing(&|pool| plans[pool].database == plans[at].database);
         let of_user = sharing(&|pool| plans[pool].user == plans[at].user);
+        let of_instances = rules.instance_caps.iter().map(|cap| {
+            let is_there =
+                |pool: usize| plans[pool].rules.endpoints.iter().any(|at| cap.endpoints.contains(at));
+            (cap.max_server_connections, sharing(&is_there))
+        });
         let caps = [(rules.max_db_connections, of_database), (rules.max_user_connections, of_user)];
-        caps.into_iter().filter(|(servers_max, _)| *servers_max > 0)
+        let caps = caps.into_iter().filter(|(servers_max, _)| *servers_max > 0);
+        caps.chain(of_instances.collect::<Vec<_>>())
     }
 
     /// Servers of some pools, as the ledger counts them: those that log in, and those that are there.

@@ -6,7 +6,9 @@ use super::kernel::Habits;
 use super::rng::Rng;
 use super::script::Manners;
 use pgweir::base::{Micros, limits};
-use pgweir::config::{ClientRules, OnDenied, OnExpired, PoolMode, PoolRules, SessionState, TimeoutAction};
+use pgweir::config::{
+    ClientRules, InstanceCap, OnDenied, OnExpired, PoolMode, PoolRules, SessionState, TimeoutAction,
+};
 use pgweir::core::{Bounds, DatabaseShare, Gate};
 use pgweir::wire::request_context::ContextKeys;
 use std::sync::Arc;
@@ -125,6 +127,8 @@ impl Plan {
         let mut latest = Rng::new(later.clone().next() ^ u64::MAX);
         let mut newest = Rng::new(latest.clone().next() ^ u64::MAX);
         let mut of_limits = Rng::new(newest.clone().next() ^ u64::MAX);
+        let mut of_instances = Rng::new(of_limits.clone().next() ^ u64::MAX);
+        let instance_caps = instance_caps(&mut of_instances);
         let cuts = cuts(rng, &mut latest);
         let timeouts = faults && rng.percent(30);
         let cancels = timeouts && of_limits.percent(60);
@@ -139,12 +143,14 @@ impl Plan {
                 limit_queries(&mut rules, cancels, &mut of_limits);
                 rules.max_db_connections = caps[database];
                 rules.max_user_connections = caps[2 + user];
+                rules.instance_caps = [instance_caps[database].clone()].into_iter().flatten().collect();
                 let max_age_us = rng.percent(50).then(|| max_age_us(rng, &cuts));
                 let login_us = match max_age_us {
                     None if later.percent(20) => (100, 40 * LOGIN_US_MAX),
                     _ => (100, LOGIN_US_MAX),
                 };
-                rules.endpoint = format!("host{database}:5432").into();
+                rules.endpoint = format!("db{database}:5432").into();
+                rules.endpoints = [Arc::clone(&rules.endpoint)].into();
                 let (database, user) = (format!("db{database}"), format!("user{user}"));
                 PoolPlan { database, user, rules, max_age_us, login_us, slow_from_us: 0 }
             })
@@ -230,6 +236,7 @@ impl Plan {
                 reserve_pool_size: 0,
                 max_db_connections: 0,
                 max_user_connections: 0,
+                instance_caps: [].into(),
                 server_lifetime: Micros::from_secs(3_600),
                 server_idle_timeout: Micros(0),
                 server_login_concurrency: concurrency as u32,
@@ -304,6 +311,23 @@ impl Plan {
 }
 
 /// How bytes come apart on their way.
+/// Of a hundred runs so many have a cap on the servers of one PostgreSQL.
+const INSTANCES_PERCENT: u64 = 30;
+
+/// What each database's host takes: of its own, or both together where they are names of one server.
+fn instance_caps(rng: &mut Rng) -> [Option<InstanceCap>; 2] {
+    if !rng.percent(INSTANCES_PERCENT) {
+        return [None, None];
+    }
+    let [own, both] = [["db0:5432"].as_slice(), &["db0:5432", "db1:5432"]];
+    let mut cap = |names: &[&str]| InstanceCap {
+        endpoints: names.iter().map(|name| Arc::from(*name)).collect(),
+        max_server_connections: rng.range(1, 4) as u32,
+    };
+    let (one, all) = (cap(own), cap(both));
+    if rng.percent(50) { [Some(one), None] } else { [Some(all.clone()), Some(all)] }
+}
+
 fn cuts(rng: &mut Rng, latest: &mut Rng) -> Cuts {
     let read_bytes_max = *rng.pick(&[1, 7, 60, 1_000, 60_000, 60_000]);
     let room = *rng.pick(&[16, 300, 5_000, 100_000]);
@@ -389,6 +413,8 @@ pub fn rules(rng: &mut Rng, mode: PoolMode, timeouts: bool) -> PoolRules {
         server_idle_timeout: if rng.percent(30) { Micros::from_millis(50) } else { Micros(0) },
         server_login_concurrency: *later.pick(&[1, 2, 16]),
         endpoint: "host".into(),
+        endpoints: ["host".into()].into(),
+        instance_caps: [].into(),
         server_check_delay: Micros(*rng.pick(&[0, 500, 30_000])),
         server_check_query: rng.percent(50).then(|| "select 1".into()),
         server_reset_query: "DISCARD ALL".into(),

@@ -299,7 +299,7 @@ impl World {
             return self.login_ends(at, Use::LoggingIn(login.opening));
         }
         let under_way = share.server_under_way();
-        self.ledger.logged_in(&share, opening);
+        self.ledger.logged_in(&share, opening, &self.endpoint(at));
         self.pools[at].luck.succeeds(generation, failures, login.want, Micros(login.began));
         self.pools[at].last_failure.forget();
         if share.stance() == Stance::CloseNow {
@@ -439,10 +439,19 @@ impl World {
             assert!(has_lingered, "the place of server {socket} is given back while it lives");
             self.servers[index].end(&mut self.ground);
         }
-        let is_replica = self.servers[index].replica.is_some();
-        self.ledger.returned(&self.pools[at].share, if is_replica { &Use::Replication } else { &Use::Live });
+        let endpoint = self.endpoint(at);
+        let used_for = match self.servers[index].replica {
+            Some(_) => Use::Replication(endpoint),
+            None => Use::Live(endpoint),
+        };
+        self.ledger.returned(&self.pools[at].share, &used_for);
         self.check_is_kept(at);
         self.look_at_revived(at);
+    }
+
+    /// Where the servers of a pool are.
+    pub fn endpoint(&self, at: usize) -> Arc<str> {
+        Arc::clone(&self.plan.pools[at].rules.endpoint)
     }
 
     /// The launcher hears of it a little later than others may.

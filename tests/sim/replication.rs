@@ -120,7 +120,7 @@ impl World {
     fn hand_over_replica(&mut self, login: &Login, replica: &Replica) {
         let at = login.pool;
         let share = Arc::clone(&self.pools[at].share);
-        self.ledger.logged_in(&share, &login.opening);
+        self.ledger.logged_in(&share, &login.opening, &self.endpoint(at));
         self.pools[at].replicas.not_before = Micros(0);
         ear::hear(OWN_SERVER);
         let (socket, server) = self.new_server(login, Some(replica));

@@ -53,7 +53,7 @@ fn a_released_server_goes_to_the_pool_that_starves_longer() {
     let (mut ledger, starved, want) =
         (Ledger::default(), Arc::new(starved), Want::Waiter { since: Micros(5) });
     let Verdict::Launch(opening) = ledger.consider(&bench.share, want, Micros(5)) else { panic!("no room") };
-    ledger.logged_in(&bench.share, &opening);
+    ledger.logged_in(&bench.share, &opening, &"host".into());
     bench.says(CLIENT, &query("select 1"));
     let second = bench.client();
     bench.says(second, &query("select 2"));

@@ -142,6 +142,8 @@ impl World {
         rules.on_denied = old.on_denied;
         rules.drain_timeout = old.drain_timeout;
         rules.endpoint = Arc::clone(&old.endpoint);
+        rules.endpoints = Arc::clone(&old.endpoints);
+        rules.instance_caps = Arc::clone(&old.instance_caps);
         if old.max_prepared_statements == 0 || rules.max_prepared_statements == 0 {
             rules.max_prepared_statements = old.max_prepared_statements;
         }

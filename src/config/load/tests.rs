@@ -172,7 +172,8 @@ fn an_overlay_adds_keys_to_a_file_that_pgbouncer_reads() {
     assert_eq!(
         told,
         "database \"b\" of the overlay (o.ini:2) is not in the configuration that it adds to\n\
-         section [peers] has no place in an overlay (o.ini:3): accepted: pgbouncer, databases, users"
+         section [peers] has no place in an overlay (o.ini:3): accepted: pgbouncer, databases, users, \
+         instances"
     );
     let again = Snapshot::load_with("p.ini", Some(&both), &|name| {
         Ok(if name == "o.ini" { "[databases]\na = port=3" } else { main }.as_bytes().to_vec())

@@ -183,3 +183,37 @@ pub(super) const STATS_AVERAGES: [Column; 13] = [
     numeric("avg_bind_count"),
     numeric("avg_client_login_count"),
 ];
+
+pub(super) const SESSIONS: [Column; 14] = [
+    int4("id"),
+    text("session"),
+    text("principal"),
+    text("method"),
+    text("issuer"),
+    text("user"),
+    text("database"),
+    text("addr"),
+    int4("port"),
+    text("since"),
+    text("until"),
+    text("state"),
+    text("ending"),
+    text("application_name"),
+];
+
+pub(super) const ISSUERS: [Column; 11] = [
+    text("name"),
+    text("issuer"),
+    int4("keys"),
+    text("fetched"),
+    int8("age"),
+    int8("next"),
+    int8("fetches"),
+    int8("fetches_failed"),
+    text("last_error"),
+    int8("logins_accepted"),
+    int8("logins_refused"),
+];
+
+pub(super) const INSTANCES: [Column; 4] =
+    [text("name"), text("endpoints"), int8("max_server_connections"), int8("current_connections")];

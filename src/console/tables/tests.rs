@@ -103,6 +103,7 @@ fn columns_and_types_are_pgbouncers() {
             "secret:text purpose state version pending previous server_user users:int8 age changed \
              next_fetch fetches failures last_error:text",
         ),
+        ("instances", "name:text endpoints max_server_connections:int8 current_connections"),
         (
             "users",
             "name:text pool_size reserve_pool_size pool_mode max_user_connections:int4 current_connections \
@@ -140,7 +141,7 @@ fn help_reads_as_pgbouncers_and_tells_of_iam() {
          \tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n\
          \tSHOW DNS_HOSTS|DNS_ZONES\n\
          \tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n\
-         \tSHOW IAM|SESSIONS|ISSUERS|SECRETS\n\
+         \tSHOW IAM|SESSIONS|ISSUERS|SECRETS|INSTANCES\n\
          \tSET key = arg\n\
          \tRELOAD\n\
          \tPAUSE [<db>]\n"

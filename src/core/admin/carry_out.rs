@@ -2,13 +2,14 @@
 //! console merges the answers.
 
 use super::command::{
-    Answer, CancelFate, ClientKind, ClientRow, ClientState, Command, PoolRow, Scope, ServerRow, ServerState,
+    Answer, CancelFate, ClientKind, ClientRow, ClientState, Command, PoolRow, ServerRow, ServerState,
 };
 use crate::base::{ClientId, Micros, Peer, PoolId, ServerId, limits};
 use crate::config::{PoolMode, PoolRules};
 use crate::core::conn::{Canceled, Client, CloseReason, Debt, EndCause, Leave, Phase, Reason, Server, Stand};
 use crate::core::net::Net;
 use crate::core::pool::{Part, Pool, PoolSlot};
+use crate::core::scope::Scope;
 use crate::core::slots::Slot;
 use crate::core::worker_core::Core;
 use crate::wire::{Fault, ParamSet};
@@ -85,7 +86,7 @@ impl Core {
 
     /// Pools of this worker that a command is for.
     fn slots_in(&self, scope: &Scope) -> Vec<PoolSlot> {
-        self.pools.ids(|pool| scope.holds(&pool.share))
+        self.pools.ids(|pool| pool.share.is_in(scope))
     }
 
     fn servers_of(&self, slot: PoolSlot) -> Vec<ServerId> {
@@ -156,7 +157,9 @@ impl Core {
     /// Closes the free server that has been idle longest.
     fn evict_idle(&mut self, scope: &Scope, net: &mut impl Net) -> bool {
         let idle_since = |(id, server): (ServerId, &Server)| match server.phase {
-            Phase::Idle(since) if scope.holds(self.share(server.pool)) => Some((since, id)),
+            Phase::Idle(since) if self.share(server.pool).has_in(scope, &server.identity.endpoint) => {
+                Some((since, id))
+            }
             _ => None,
         };
         let Some((_, id)) = self.servers.iter().filter_map(idle_since).min() else { return false };

@@ -3,47 +3,12 @@
 use crate::audit::Tap;
 use crate::base::{DenyReason, Micros, PoolId};
 use crate::config::PoolRules;
-use crate::core::conn::CloseReason;
 use crate::core::login_handoff::{ClientIdentity, ServerIdentity};
-use crate::core::pool::PoolShare;
+use crate::core::scope::Scope;
 use crate::stats::PoolCounters;
 use crate::wire::Fault;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// Which pools a command is for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// Every pool.
-    All,
-    /// Pools of one database entry.
-    Database(Arc<str>),
-    /// Pools of one pool user.
-    User(Arc<str>),
-    /// One pool.
-    Pool(PoolId),
-}
-
-impl Scope {
-    /// Whether the pool of that share is meant.
-    pub fn holds(&self, share: &PoolShare) -> bool {
-        match self {
-            Self::All => true,
-            Self::Database(name) => share.database.name == *name,
-            Self::User(name) => share.user == *name,
-            Self::Pool(id) => share.id == *id,
-        }
-    }
-
-    /// Why a server is closed that makes room here: which cap is reached.
-    pub(in crate::core) fn eviction(&self) -> CloseReason {
-        match self {
-            Self::User(_) => CloseReason::EvictedForUser,
-            Self::Pool(_) => CloseReason::EvictedForPool,
-            Self::Database(_) | Self::All => CloseReason::EvictedForDatabase,
-        }
-    }
-}
 
 /// A question or an order to one worker.
 #[derive(Debug)]

@@ -5,5 +5,5 @@ mod command;
 
 pub(crate) use command::ClientRow;
 pub use command::{
-    Answer, CancelFate, ClientRulesOf, ClientState, Command, Judge, PoolRow, Scope, ServerRow, ServerState,
+    Answer, CancelFate, ClientRulesOf, ClientState, Command, Judge, PoolRow, ServerRow, ServerState,
 };

@@ -36,6 +36,8 @@ close_reasons! {
     EvictedForDatabase = "evicted for max_db_connections",
     /// The same, of another pool of its user.
     EvictedForUser = "evicted for max_user_connections",
+    /// The same, of another pool at its server of PostgreSQL.
+    EvictedForInstance = "evicted for max_server_connections",
     /// Its place is that of a replication client of its own pool.
     EvictedForPool = "evicted for pool_size",
     /// The replication client whose own it was has left.

@@ -10,7 +10,7 @@
 //! keeps them (evict_connection() in src/objects.c).
 
 use crate::base::{Micros, PoolId, limits};
-use crate::core::conn::CloseReason;
+use crate::core::scope::Scope;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,14 +35,15 @@ pub(crate) struct Claim {
     claimant: Claimant,
     /// Since when the longest waiting client waits.
     since: Micros,
-    reason: CloseReason,
+    /// Where.
+    scope: Scope,
     taken: AtomicBool,
 }
 
 impl Claim {
-    /// For a client that waits since then; the server that is closed for it has this reason.
-    pub(in crate::core) fn new(claimant: Claimant, since: Micros, reason: CloseReason) -> Arc<Self> {
-        Arc::new(Self { claimant, since, reason, taken: AtomicBool::new(false) })
+    /// For a client that waits since then, on a server of `scope`.
+    pub(in crate::core) fn new(claimant: Claimant, since: Micros, scope: Scope) -> Arc<Self> {
+        Arc::new(Self { claimant, since, scope, taken: AtomicBool::new(false) })
     }
 
     /// Who starves.
@@ -55,9 +56,9 @@ impl Claim {
         self.since
     }
 
-    /// Why a server is closed for it.
-    pub(in crate::core) fn reason(&self) -> CloseReason {
-        self.reason
+    /// Where a server is closed for it.
+    pub(in crate::core) fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// Whether no server is being closed for it yet.
@@ -80,10 +81,10 @@ mod tests {
     use super::*;
     use crate::base::WorkerId;
     use crate::config::PoolRules;
-    use crate::core::admin::Scope;
+    use crate::core::conn::CloseReason;
     use crate::core::pool::pool_share::PoolShare;
-    use crate::core::supply::tests::{begin, launch, pools, rules};
-    use crate::core::supply::{Ledger, Use, Verdict, Want};
+    use crate::core::supply::tests::{begin, endpoint, launch, live, pools, rules};
+    use crate::core::supply::{Ledger, Verdict, Want};
 
     fn waiter(since: Micros) -> Want {
         Want::Waiter { since }
@@ -110,15 +111,18 @@ mod tests {
         let (pools, mut ledger) = starving(since);
         let (busy, starved) = (&pools[0], &pools[1]);
         assert!(busy.is_claimed() && !starved.is_claimed());
-        assert_eq!(busy.yields_server(since + LEAD), None, "its client has not waited for long");
-        assert_eq!(busy.yields_server(since + LEAD + Micros(1)), Some(CloseReason::EvictedForDatabase));
-        assert_eq!(busy.yields_server(since + LEAD + LEAD), None, "one server, not all of them");
+        assert_eq!(busy.yields_server(&endpoint(), since + LEAD), None, "its client has not waited for long");
+        assert_eq!(
+            busy.yields_server(&endpoint(), since + LEAD + Micros(1)),
+            Some(CloseReason::EvictedForDatabase)
+        );
+        assert_eq!(busy.yields_server(&endpoint(), since + LEAD + LEAD), None, "one server, not all of them");
         assert_eq!(
             ledger.consider(starved, waiter(since), since + LEAD),
             Verdict::Full,
             "its place is on its way"
         );
-        ledger.returned(busy, &Use::Live);
+        ledger.returned(busy, &live());
         assert!(!busy.is_claimed());
         let now = since + LEAD + LEAD;
         assert_eq!(
@@ -135,10 +139,14 @@ mod tests {
         let (pools, mut ledger) = starving(since);
         let now = since + LEAD + LEAD;
         pools[0].set_waiting_since(WorkerId(1), since + LEAD);
-        assert_eq!(pools[0].yields_server(now), None, "the other one goes first by no more than its lead");
+        assert_eq!(
+            pools[0].yields_server(&endpoint(), now),
+            None,
+            "the other one goes first by no more than its lead"
+        );
         pools[0].set_waiting_since(WorkerId(1), since + LEAD + Micros(1));
-        assert!(pools[0].yields_server(now).is_some());
-        ledger.returned(&pools[0], &Use::Live);
+        assert!(pools[0].yields_server(&endpoint(), now).is_some());
+        ledger.returned(&pools[0], &live());
         // Nor does the place that is free.
         begin(&mut ledger, &pools[0], waiter(since + LEAD), now);
     }
@@ -148,7 +156,7 @@ mod tests {
         let (pools, mut ledger) = starving(Micros::from_secs(10));
         ledger.wants_nothing(&pools[1]);
         assert!(!pools[0].is_claimed());
-        ledger.returned(&pools[0], &Use::Live);
+        ledger.returned(&pools[0], &live());
         let now = Micros::from_secs(20);
         begin(&mut ledger, &pools[0], waiter(now), now);
     }
@@ -180,7 +188,7 @@ mod tests {
     fn who_is_removed_while_it_starves_is_nobody_to_wait_for() {
         let (pools, mut ledger) = starving(Micros::from_secs(10));
         pools[1].set_removed();
-        ledger.returned(&pools[0], &Use::Live);
+        ledger.returned(&pools[0], &live());
         let now = Micros::from_secs(20);
         begin(&mut ledger, &pools[0], waiter(now), now);
     }

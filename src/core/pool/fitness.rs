@@ -74,7 +74,7 @@ impl Core {
             return Some(reason);
         }
         if pool.share.is_claimed()
-            && let Some(reason) = pool.share.yields_server(now)
+            && let Some(reason) = pool.share.yields_server(&server.identity.endpoint, now)
         {
             return Some(reason);
         }

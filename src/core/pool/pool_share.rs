@@ -13,6 +13,7 @@ use super::throttle::Throttle;
 use crate::base::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::base::{Micros, PoolId};
 use crate::config::PoolRules;
+use crate::core::scope::Scope;
 use crate::wire::Fault;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
@@ -96,6 +97,25 @@ impl PoolShare {
             is_claimed: AtomicBool::new(false),
             claim: ArcSwapOption::empty(),
             health: LoginHealth::default(),
+        }
+    }
+
+    /// Whether it is one of the pools of `scope`.
+    pub fn is_in(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::All => true,
+            Scope::Database(name) => self.database.name == *name,
+            Scope::User(name) => self.user == *name,
+            Scope::Endpoints(here) => self.rules().endpoints.iter().any(|endpoint| here.contains(endpoint)),
+            Scope::Pool(id) => self.id == *id,
+        }
+    }
+
+    /// Whether a server of it that is connected to `endpoint` is one of `scope`.
+    pub(in crate::core) fn has_in(&self, scope: &Scope, endpoint: &Arc<str>) -> bool {
+        match scope {
+            Scope::Endpoints(here) => here.contains(endpoint),
+            scope => self.is_in(scope),
         }
     }
 

@@ -9,8 +9,8 @@
 
 use super::ledger::{Ledger, Opening, Verdict, Want};
 use crate::base::{Micros, PoolId, WorkerId, limits};
-use crate::core::admin::Scope;
 use crate::core::pool::PoolShare;
+use crate::core::scope::Scope;
 use std::sync::Arc;
 
 /// What a server needs at the most to get from one worker to another, where neither is held up.

@@ -5,16 +5,17 @@
 //! verdicts. Its owner (`control::places`) guards it with one lock, which is touched when connections open
 //! and close, never by a transaction.
 //!
-//! Invariants, whatever the order of calls: servers of a pool (logging in or live) never exceed `pool_size` +
-//! `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user
-//! `max_user_connections`. A renewal keeps them, too: where no place is free, a server is retired first.
-//! Lowered caps are kept from then on: nothing is launched until the counts have come down. A pool has at
-//! most `server_login_concurrency` logins in progress, and one while nothing shows that they succeed; beyond
-//! the first one of each pool, an endpoint has no more than that either. Both count those for clients by
-//! themselves: renewals, which may be slow or hang, take none of their places. Source: PgBouncer,
-//! src/objects.c (launch_new_connection), src/janitor.c.
+//! Invariants, whatever the order of calls: servers of a pool (logging in or live) never exceed `pool_size`
+//! + `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user
+//! `max_user_connections`, those at one server of PostgreSQL `max_server_connections`. A renewal keeps them,
+//! too: where no place is free, a server is retired first. Lowered caps are kept from then on: nothing is
+//! launched until the counts have come down. A pool has at most `server_login_concurrency` logins in
+//! progress, and one while nothing shows that they succeed; beyond the first one of each pool, an endpoint
+//! has no more than that either. Both count those for clients by themselves: renewals, which may be slow or
+//! hang, take none of their places. Source: PgBouncer, src/objects.c (launch_new_connection), src/janitor.c.
 
 mod account;
+mod endpoint_counts;
 mod logins;
 mod opening;
 mod renewals;
@@ -22,6 +23,7 @@ mod shortfall;
 mod starving;
 mod timetable;
 
+use self::endpoint_counts::EndpointCounts;
 use self::logins::{Held, Logins};
 pub(crate) use self::renewals::{PACE_PERCENT, REPLACED_BY_PERCENT};
 use self::shortfall::Asked;
@@ -31,10 +33,11 @@ use self::starving::Starving;
 use self::timetable::Timetable;
 use crate::base::{Micros, PoolId, limits};
 use crate::config::PoolRules;
-use crate::core::admin::Scope;
 use crate::core::pool::{Claimant, PoolShare};
-use account::{Account, Room};
+use crate::core::scope::Scope;
+use account::{Account, MakingRoom};
 pub use opening::{Opening, Use, Verdict, Want};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -42,9 +45,12 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Ledger {
     accounts: HashMap<PoolId, Account>,
-    /// Every database entry and every pool user that has servers, or has had some: what caps are kept by
-    /// that pools share.
-    rooms: HashMap<Scope, Room>,
+    /// Servers of each database entry and each pool user that has any.
+    servers: HashMap<Scope, u32>,
+    /// Servers at each endpoint that has any, logging in or live.
+    endpoints: EndpointCounts,
+    /// Where room is being made for those who starve.
+    making_room: HashMap<Scope, MakingRoom>,
     /// Logins in progress at each endpoint that has any.
     logins_at: HashMap<Arc<str>, Logins>,
     /// Who waits for a place among them.
@@ -100,8 +106,9 @@ impl Ledger {
         let there = self.logins_at.entry(Arc::clone(&opening.endpoint)).or_default();
         there.all += 1;
         there.for_clients += u32::from(opening.want.is_for_client());
-        for scope in scopes_of(pool) {
-            self.rooms.entry(scope).or_default().servers += 1;
+        self.endpoints.login_begins(&opening.endpoints);
+        for scope in named_scopes(pool) {
+            *self.servers.entry(scope).or_default() += 1;
         }
     }
 
@@ -211,14 +218,16 @@ impl Ledger {
                     pool.postpone_renewal(self.account(pool).retry_at);
                 }
             }
-            Use::Live => {
+            Use::Live(endpoint) => {
+                self.endpoints.server_ends(endpoint);
                 let account = self.account(pool);
                 assert!(account.live > 0, "a place was returned that was never taken");
                 account.live -= 1;
                 account.retiring = account.retiring.saturating_sub(1);
                 pool.set_live_count(account.live);
             }
-            Use::Replication => {
+            Use::Replication(endpoint) => {
+                self.endpoints.server_ends(endpoint);
                 let account = self.account(pool);
                 assert!(account.replication > 0, "a place was returned that was never taken");
                 account.replication -= 1;
@@ -232,9 +241,18 @@ impl Ledger {
             }
         }
         pool.set_full(false);
-        self.give_back(&Scope::Pool(pool.id));
-        for scope in scopes_of(pool) {
-            self.give_back(&scope);
+        for scope in named_scopes(pool) {
+            self.uncount(scope);
+        }
+        self.is_given_back(pool, used_for);
+    }
+
+    fn uncount(&mut self, scope: Scope) {
+        if let Entry::Occupied(mut servers) = self.servers.entry(scope) {
+            *servers.get_mut() -= 1;
+            if *servers.get() == 0 {
+                servers.remove();
+            }
         }
     }
 
@@ -245,13 +263,9 @@ impl Ledger {
         }
         self.wants_nothing(pool);
         self.wants_no_replication(pool);
+        self.stop_making_room(&Scope::Pool(pool.id));
         self.leave_queue(pool.id);
         self.accounts.remove(&pool.id);
-        for scope in scopes_of(pool) {
-            if self.servers_in(&scope) == 0 {
-                self.rooms.remove(&scope);
-            }
-        }
         true
     }
 
@@ -276,7 +290,10 @@ impl Ledger {
     /// Servers in a scope whose cap pools share, logging in or live: `current_connections` of SHOW DATABASES
     /// and SHOW USERS. None of one pool, or of all.
     pub fn servers_in(&self, scope: &Scope) -> u32 {
-        self.rooms.get(scope).map_or(0, |room| room.servers)
+        match scope {
+            Scope::Endpoints(endpoints) => self.endpoints.at(endpoints),
+            scope => self.servers.get(scope).copied().unwrap_or(0),
+        }
     }
 
     /// Servers of all pools, logging in or live.
@@ -289,14 +306,18 @@ impl Ledger {
     }
 }
 
-/// The scopes in which a pool shares a cap with others, each with that: 0 = none. The one table of them.
-fn shared_caps(pool: &PoolShare, rules: &PoolRules) -> [(Scope, u32); 2] {
-    let [database, user] = scopes_of(pool);
-    [(database, rules.max_db_connections), (user, rules.max_user_connections)]
+/// The scopes in which a pool shares a cap with others, each with that. The one table of them.
+fn shared_caps(pool: &PoolShare, rules: &PoolRules) -> Vec<(Scope, u32)> {
+    let named = named_scopes(pool).into_iter().zip([rules.max_db_connections, rules.max_user_connections]);
+    let at_instances = rules
+        .instance_caps
+        .iter()
+        .map(|cap| (Scope::Endpoints(Arc::clone(&cap.endpoints)), cap.max_server_connections));
+    named.filter(|(_, most)| *most > 0).chain(at_instances).collect()
 }
 
-/// Where the servers of a pool count.
-fn scopes_of(pool: &PoolShare) -> [Scope; 2] {
+/// Those that it is in by its names, for good.
+fn named_scopes(pool: &PoolShare) -> [Scope; 2] {
     [Scope::Database(Arc::clone(&pool.database.name)), Scope::User(Arc::clone(&pool.user))]
 }
 

@@ -61,12 +61,13 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
     ),
     text(
         "invalid section \"{name}\" in configuration ({place}): accepted: pgbouncer, databases, users, \
-         peers, issuers",
+         instances, peers, issuers",
         "A section of another name.",
         "Correct it.",
     ),
     text(
-        "section [{name}] has no place in an overlay ({place}): accepted: pgbouncer, databases, users",
+        "section [{name}] has no place in an overlay ({place}): accepted: pgbouncer, databases, \
+         users, instances",
         "The file of `--overlay` has a section that it cannot add to.",
         "Correct it.",
     ),
@@ -119,8 +120,8 @@ pub(super) const CONFIG_ERRORS: &[Message] = &[
         "Correct the number.",
     ),
     text(
-        "host was not provided for peer {name} in configuration ({place})",
-        "An entry of `[peers]` without `host`.",
+        "host was not provided for {kind} {name} in configuration ({place})",
+        "An entry of `[peers]` or `[instances]` without `host`.",
         "Add it.",
     ),
     text(

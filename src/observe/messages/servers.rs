@@ -173,6 +173,12 @@ pub(super) const CLOSED: &[Message] = &[
         "Where it is frequent raise `max_user_connections`: each change costs a login.",
     ),
     text(
+        "evicted for max_server_connections",
+        "Another pool with servers at the same PostgreSQL needed its place more.",
+        "Where it is frequent raise `max_server_connections`, if the server takes more: each change costs a \
+         login.",
+    ),
+    text(
         "evicted for pool_size",
         "A replication client of its own pool, which was full, needed its place.",
         "Where it is frequent raise `pool_size`: each change costs a login.",

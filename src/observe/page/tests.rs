@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::limits::{METRICS_CLIENT_KINDS_MAX, METRICS_DATABASES_MAX, METRICS_POOLS_MAX};
-use crate::stats::{Ages, DatabaseLevels, IssuerLevels};
+use crate::stats::{Ages, DatabaseLevels, InstanceLevels, IssuerLevels};
 use lines::seconds;
 use std::sync::Arc;
 
@@ -59,6 +59,11 @@ fn once(sample: Sample) -> String {
     page(&mut Series::default(), sample, Format::Prometheus)
 }
 
+fn instance(name: &str, servers: u64) -> InstanceLevels {
+    let endpoints = vec![format!("{name}:5432")];
+    InstanceLevels { instance: name.to_owned(), endpoints, servers, servers_max: 10 }
+}
+
 /// A sample in which every metric has a series.
 fn full() -> Sample {
     let mut sample = sample(vec![pool(1, 5)]);
@@ -90,6 +95,7 @@ fn full() -> Sample {
         fetches: [7, 0],
     }];
     sample.peers = vec![PeerLevels { peer_id: 2, active: 3, waiting: 1 }];
+    sample.instances = vec![instance("main", 3)];
     sample
 }
 
@@ -247,6 +253,20 @@ fn peers_are_bounded_and_the_rest_is_summed() {
     assert_eq!(METRICS_PEERS_MAX, 100);
     assert_eq!(active(100), [Some(2.0), Some(2.0), None, None]);
     assert_eq!(active(103), [Some(2.0), Some(2.0), None, Some(6.0)]);
+}
+
+#[test]
+fn servers_of_postgresql_are_bounded_and_the_rest_is_summed() {
+    let connections = |count: usize| {
+        let instances = (1..=count).map(|number| instance(&number.to_string(), 2)).collect();
+        let page = once(Sample { instances, ..Sample::default() });
+        let name = "pgweir_instance_server_connections";
+        let of = |name_of: &str| find(&page, name, &format!("instance=\"{name_of}\""));
+        ["1", "200", "201", "other"].map(of)
+    };
+    assert_eq!(METRICS_INSTANCES_MAX, 200);
+    assert_eq!(connections(200), [Some(2.0), Some(2.0), None, None]);
+    assert_eq!(connections(203), [Some(2.0), Some(2.0), None, Some(6.0)]);
 }
 
 #[test]

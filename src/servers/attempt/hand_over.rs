@@ -39,6 +39,7 @@ impl Attempt {
             authorization,
             user,
             credential,
+            endpoint: Some(endpoint),
             ..
         } = connection
         else {
@@ -47,7 +48,7 @@ impl Attempt {
         let logged_in = handshake.finish();
         let params = self.tracked(&logged_in);
         let login = ServerLogin {
-            identity: self.identity(&opened, logged_in.key, replication, user, credential),
+            identity: self.identity(&opened, endpoint, logged_in.key, replication, user, credential),
             pool: Arc::clone(&self.entry.share),
             params: params.clone(),
             generation: self.generation,
@@ -61,6 +62,7 @@ impl Attempt {
     fn identity(
         &self,
         opened: &Opened,
+        endpoint: Arc<str>,
         cancel_key: CancelKey,
         replication: Replication,
         login_user: Option<Arc<str>>,
@@ -75,6 +77,7 @@ impl Attempt {
             remote: opened.remote.clone(),
             local: opened.local.clone(),
             host: Arc::clone(&opened.host),
+            endpoint,
             tls: opened.tls.clone(),
             connected_at_epoch_s: epoch_s(),
             replication,
@@ -99,7 +102,7 @@ impl Attempt {
         let FinishedLogin { opened, login, welcome, peer, row } = self.finish(connection, Replication::No);
         // On its way from before its login is over: see `PoolShare::outlook`.
         let under_way = share.server_under_way();
-        let place = place.into_live();
+        let place = place.into_live(&login.identity.endpoint);
         let channel = match opened.into_channel(unread, Box::new(place)) {
             Ok(channel) => channel,
             // The socket is gone, and its place with it.

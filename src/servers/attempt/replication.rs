@@ -57,7 +57,7 @@ impl Attempt {
             return self.fail_replica(connection, failure, place, request).await;
         }
         let FinishedLogin { opened, login, welcome, peer, row } = self.finish(connection, request.wish.kind);
-        let place = place.into_live();
+        let place = place.into_live(&login.identity.endpoint);
         let Some(Acceptance { worker, client }) = request.offer(welcome).await else {
             self.log_close(&peer, CLIENT_LEFT);
             opened.terminate().await;

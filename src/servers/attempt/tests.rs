@@ -50,7 +50,7 @@ fn under_way(servers: &Arc<Servers>, entry: &Arc<PoolEntry>, count: usize) -> Ve
         (attempt, plane.places.given(&entry.share, opening))
     };
     let (_, first) = begin();
-    let first = first.into_live();
+    let first = first.into_live(&"127.0.0.1:5432".into());
     let logins = (0..count).map(|_| begin()).collect();
     drop(first);
     logins

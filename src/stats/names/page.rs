@@ -74,6 +74,12 @@ pub fn markdown() -> String {
          summed in one with `peer_id=\"{OTHER}\"`.\n\n",
         limits::METRICS_PEERS_MAX
     );
+    page += &format!(
+        "`instance` is a server of PostgreSQL, by its name in `[instances]`, else by host and port; the \
+         first {} have series of their own, all further ones are summed in one with \
+         `instance=\"{OTHER}\"`.\n\n",
+        limits::METRICS_INSTANCES_MAX
+    );
     page += "`issuer` is the name of an entry of `[issuers]`.\n\n";
     page += LIVE;
     page += &READY.replace("{databases}", &limits::METRICS_DATABASES_MAX.to_string());

@@ -2,6 +2,7 @@
 
 mod exporter;
 mod iam;
+mod instances;
 mod issuers;
 mod pools;
 mod process;
@@ -74,6 +75,7 @@ pub fn metrics() -> impl Iterator<Item = &'static Metric> {
         pools::METRICS,
         iam::METRICS,
         issuers::METRICS,
+        instances::METRICS,
         sessions::METRICS,
         query_limits::METRICS,
         process::METRICS,

@@ -22,6 +22,7 @@ pub fn server_identity(
         remote,
         local: nowhere(),
         host: database.into(),
+        endpoint: format!("{database}:5432").into(),
         tls: String::new(),
         connected_at_epoch_s: 0,
         replication: pgweir::wire::startup::Replication::No,

@@ -19,13 +19,13 @@ impl PoolShare {
         self.claim.load_full()
     }
 
-    /// Why the free server at hand is to be closed for another pool's client, if it is. Says so once for
-    /// each claim.
+    /// Why the free server at hand, which is connected to `endpoint`, is to be closed for another pool's
+    /// client, if it is. Says so once for each claim.
     #[cold]
-    pub(in crate::core) fn yields_server(&self, now: Micros) -> Option<CloseReason> {
-        let claim = self.claim()?;
+    pub(in crate::core) fn yields_server(&self, endpoint: &Arc<str>, now: Micros) -> Option<CloseReason> {
+        let claim = self.claim().filter(|claim| self.has_in(claim.scope(), endpoint))?;
         let first_here = self.oldest_waiter().map_or(now, |(_, since)| since);
-        (goes_before(claim.since(), first_here) && claim.take()).then(|| claim.reason())
+        (goes_before(claim.since(), first_here) && claim.take()).then(|| claim.scope().eviction())
     }
 
     /// Set by the ledger.

@@ -7,7 +7,7 @@ mod replication;
 use super::*;
 use crate::config::PoolRules;
 use crate::core::supply::ledger::Use;
-use crate::core::supply::ledger::tests::{pools, rules};
+use crate::core::supply::ledger::tests::{endpoint, live, pools, replica, rules};
 
 const HERE: WorkerId = WorkerId(0);
 const THERE: WorkerId = WorkerId(1);
@@ -51,7 +51,7 @@ impl Bench {
         self.wait(at);
         let actions = self.asked(at);
         let [Action::Open { opening, .. }] = &actions[..] else { panic!("{actions:?}") };
-        self.ledger.logged_in(&self.pools[at], opening);
+        self.ledger.logged_in(&self.pools[at], opening, &endpoint());
         self.pools[at].set_waiting_since(THERE, Micros::NEVER);
     }
 }
@@ -111,7 +111,7 @@ fn a_pool_that_its_endpoint_had_no_place_for_is_looked_at_when_a_login_there_end
     assert_eq!(begun, [3, 1, 1], "the first one of each always may");
     for expected in [None, None, Some(PoolId(1))] {
         let (at, opening) = logins[0].pop().unwrap();
-        bench.ledger.logged_in(&bench.pools[at], &opening);
+        bench.ledger.logged_in(&bench.pools[at], &opening, &endpoint());
         bench.pools[at].set_waiting(THERE, 0);
         bench.pools[at].set_waiting_since(THERE, Micros::NEVER);
         let told = bench.again(at).into_iter().map(|action| match action {
@@ -185,7 +185,7 @@ fn workers_are_asked_for_an_idle_server_one_after_the_other() {
     let (_, second) = asks(bench.handle(tried(first, false))).expect("the next worker may have one");
     assert_eq!((first, second), (HERE, THERE));
     assert!(bench.handle(tried(second, true)).is_empty());
-    bench.ledger.returned(&bench.pools[0].clone(), &Use::Live);
+    bench.ledger.returned(&bench.pools[0].clone(), &live());
     let demands = vec![bench.demand(0), bench.demand(1)];
     assert!(opens(&bench.handle(Event::PlaceFree(demands)), 1));
 }
@@ -197,7 +197,7 @@ fn a_place_goes_to_the_pool_that_has_waited_longest() {
     for (at, waited_us) in [(0, 5), (1, 20), (2, 90)] {
         bench.pools[at].set_waiting_since(HERE, NOW - Micros(waited_us));
     }
-    bench.ledger.returned(&bench.pools[0].clone(), &Use::Live);
+    bench.ledger.returned(&bench.pools[0].clone(), &live());
     let demands = (0..3).map(|at| bench.demand(at)).collect();
     let actions = bench.handle(Event::PlaceFree(demands));
     assert!(opens(&actions[..1], 2), "{actions:?}");
@@ -213,7 +213,7 @@ fn a_renewal_at_a_cap_waits_until_a_login_is_sure() {
     let actions = bench.handle(Event::SureOfLogin(bench.demand(0)));
     assert!(matches!(actions[..], [Action::Retire(PoolId(0))]), "{actions:?}");
     assert!(bench.pools[0].take_retirement());
-    bench.ledger.returned(&bench.pools[0].clone(), &Use::Live);
+    bench.ledger.returned(&bench.pools[0].clone(), &live());
     let actions = bench.handle(Event::PlaceFree(vec![bench.demand(0)]));
     assert!(matches!(actions[..], [Action::Open { want: Want::Renewal, .. }]), "{actions:?}");
 }

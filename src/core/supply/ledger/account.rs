@@ -1,4 +1,4 @@
-//! What the ledger counts of a pool, and of what pools share a cap in.
+//! What the ledger counts of a pool.
 //!
 //! Counts only: what they allow is decided in `ledger.rs`.
 
@@ -27,7 +27,6 @@ pub(super) struct Account {
     /// Those of replication clients.
     pub(super) replication: u32,
     pub(super) cancels: u32,
-    pub(super) making_room: MakingRoom,
     /// The generation of the last login that has ended, where that succeeded.
     pub(super) proven: Option<u32>,
     /// How many logins have failed.
@@ -65,7 +64,6 @@ impl Account {
             live: 0,
             replication: 0,
             cancels: 0,
-            making_room: MakingRoom::default(),
             proven: None,
             failures: 0,
             retry_at: Micros(0),
@@ -107,25 +105,28 @@ impl Account {
     }
 }
 
-/// Counts of a scope whose cap pools share: servers of all its pools, logging in or live.
-#[derive(Debug, Default)]
-pub(super) struct Room {
-    pub(super) servers: u32,
-    pub(super) making_room: MakingRoom,
-}
-
 /// What is being done to make room where a cap is reached.
-#[derive(Debug, Default)]
-pub(super) struct MakingRoom {
+#[derive(Debug)]
+pub(super) enum MakingRoom {
     /// Workers are asked for an idle server, or one is being closed.
-    pub(super) evicting: bool,
+    Evicting,
     /// They had none: who starves longest claims the next one that is released.
-    pub(super) claim: Option<Arc<Claim>>,
+    Claimed(Arc<Claim>),
 }
 
 impl MakingRoom {
     /// Whether a place is on its way already.
     pub(super) fn is_under_way(&self) -> bool {
-        self.evicting || self.claim.as_ref().is_some_and(|claim| !claim.is_open())
+        match self {
+            Self::Evicting => true,
+            Self::Claimed(claim) => !claim.is_open(),
+        }
+    }
+
+    pub(super) fn claim(&self) -> Option<&Claim> {
+        match self {
+            Self::Evicting => None,
+            Self::Claimed(claim) => Some(claim),
+        }
     }
 }

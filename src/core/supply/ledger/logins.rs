@@ -40,11 +40,12 @@ impl Ledger {
         from_reserve: bool,
         now: Micros,
     ) -> Opening {
-        let endpoint = Arc::clone(&pool.rules().endpoint);
+        let rules = pool.rules();
+        let (endpoint, endpoints) = (Arc::clone(&rules.endpoint), Arc::clone(&rules.endpoints));
         let account = self.account(pool);
         let renews = want == Want::Renewal && account.owed == 0;
         let (generation, failures) = (pool.generation(), account.failures);
-        Opening { from_reserve, renews, want, generation, began_at: now, failures, endpoint }
+        Opening { from_reserve, renews, want, generation, began_at: now, failures, endpoint, endpoints }
     }
 
     /// Whether one more login may begin beside those in progress. Renewals that wait for the endpoint's pace,
@@ -70,8 +71,10 @@ impl Ledger {
     /// A login has succeeded: its place is a live server's from now on. Where another one has failed since it
     /// began, the server may not take as many: the next one is tried by itself, and not at once, but no later
     /// than a second after this one's begin.
-    pub fn logged_in(&mut self, pool: &Arc<PoolShare>, opening: &Opening) {
+    /// `endpoint` is where it has ended.
+    pub fn logged_in(&mut self, pool: &Arc<PoolShare>, opening: &Opening, endpoint: &Arc<str>) {
         self.login_is_over(pool, opening);
+        self.endpoints.server_begins(endpoint);
         if opening.want.is_replication() {
             let account = self.account(pool);
             account.replication += 1;
@@ -178,6 +181,7 @@ impl Ledger {
         account.renewing -= u32::from(opening.renews);
         account.renewals_under_way -= u32::from(opening.want == Want::Renewal);
         account.replication_logins -= u32::from(opening.want.is_replication());
+        self.endpoints.login_ends(&opening.endpoints);
         if let Entry::Occupied(mut logins) = self.logins_at.entry(Arc::clone(&opening.endpoint)) {
             let there = logins.get_mut();
             there.all -= 1;

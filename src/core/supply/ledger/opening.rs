@@ -2,7 +2,8 @@
 //! is used for. Values only.
 
 use crate::base::Micros;
-use crate::core::admin::Scope;
+use crate::config::Endpoints;
+use crate::core::scope::Scope;
 use std::sync::Arc;
 
 /// Who wants a server.
@@ -85,6 +86,8 @@ pub struct Opening {
     pub(super) failures: u32,
     /// Where it goes.
     pub(super) endpoint: Arc<str>,
+    /// At which of these it ends is not known yet.
+    pub(super) endpoints: Endpoints,
 }
 
 impl Opening {
@@ -101,10 +104,21 @@ pub enum Use {
     LoggingIn(Opening),
     /// A login that has failed, and whose connection has not ended yet.
     Failed(Opening),
-    /// A server past its login.
-    Live,
-    /// A replication client's server past its login.
-    Replication,
+    /// A server past its login, at that endpoint.
+    Live(Arc<str>),
+    /// A replication client's server past its login, at that endpoint.
+    Replication(Arc<str>),
     /// A connection that carries a cancel request.
     Cancel,
+}
+
+impl Use {
+    /// Where its connection is, or may come to be; nowhere where that does not count.
+    pub(super) fn endpoints(&self) -> &[Arc<str>] {
+        match self {
+            Self::LoggingIn(opening) | Self::Failed(opening) => &opening.endpoints,
+            Self::Live(endpoint) | Self::Replication(endpoint) => std::slice::from_ref(endpoint),
+            Self::Cancel => &[],
+        }
+    }
 }

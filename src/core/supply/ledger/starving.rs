@@ -2,20 +2,21 @@
 //! shares, a replication client also at its own pool's size. An idle server is closed for them, or they
 //! claim the next one that is released; and a place that comes back is theirs who have waited longest.
 //!
-//! Who needs a place at two caps waits at one of them at a time, and what was given up for it at the one is
-//! kept for it while it waits at the other. Else rivals that share but one of the caps with it would take
-//! the two places in turns, each from where it does not wait, and it would never find both. A place is kept
+//! Who needs a place at several caps waits at one of them at a time, and what was given up for it at the
+//! others is kept for it meanwhile. Else rivals that share but one of the caps with it would take the places
+//! in turns, each from where it does not wait, and it would never find all. A place is kept
 //! for as long as its client has waited by then: longer each time, so that this ends, and no longer, since
-//! a server at the other cap may be busy for hours. So who has waited longest at both caps, where a place is
+//! a server at another cap may be busy for hours. So who has waited longest at two caps, where a place is
 //! given up within a time T, has both within 3 T and `limits::FAIR_LEAD_US`: once it has waited for T, the
-//! next place that is given up, within T, is kept until there is the other one, within T.
+//! next place that is given up, within T, is kept until there is the other one, within T. With three, the
+//! first of them may be lost once before: 6 T.
 
 use super::account::{Account, MakingRoom};
-use super::{Ledger, Verdict, Want, scopes_of, shared_caps};
+use super::{Ledger, Use, Verdict, Want, named_scopes, shared_caps};
 use crate::base::{Micros, PoolId};
 use crate::config::PoolRules;
-use crate::core::admin::Scope;
 use crate::core::pool::{Claim, Claimant, PoolShare, goes_before};
+use crate::core::scope::Scope;
 use std::sync::Arc;
 
 /// Whoever was denied for the sake of a cap at which room can be made, until it has its server or wants
@@ -26,8 +27,8 @@ pub(super) struct Starving {
     at: Scope,
     /// Since when its longest waiting client waits; [`Micros::NEVER`] where none does.
     since: Micros,
-    /// The place that was given up for it before it starved here.
-    kept: Option<Kept>,
+    /// The places that were given up for it before it starved here, one for each cap.
+    kept: Vec<Kept>,
     /// It is looked at again, since a place came back or somebody asked: whether it starves is judged anew.
     is_asked_again: bool,
 }
@@ -40,9 +41,20 @@ struct Kept {
 }
 
 impl Starving {
+    /// What is kept for it when it starves at `at` from now on: where it has starved so far, too, until then.
+    fn kept_beside(self, at: &Scope, until: Micros, now: Micros) -> Vec<Kept> {
+        let Self { at: before, since, mut kept, .. } = self;
+        if before != *at && since != Micros::NEVER {
+            kept.retain(|kept| kept.at != before);
+            kept.push(Kept { at: before, until });
+        }
+        kept.retain(|kept| kept.at != *at && now < kept.until);
+        kept
+    }
+
     /// Whether a place that is free in `scope` is for it.
     fn has_place_in(&self, scope: &Scope, now: Micros) -> bool {
-        self.at == *scope || self.kept.as_ref().is_some_and(|kept| kept.at == *scope && now < kept.until)
+        self.at == *scope || self.kept.iter().any(|kept| kept.at == *scope && now < kept.until)
     }
 }
 
@@ -106,7 +118,7 @@ impl Ledger {
 
     /// Whether somebody starves whom a place of the pool's might serve: also a replication client of its own.
     pub(super) fn others_starve(&self, pool: &PoolShare) -> bool {
-        let scopes = scopes_of(pool);
+        let scopes = shared_scopes(pool);
         let mut others = self.starving().filter(|(who, _)| who.pool != pool.id || who.is_replication);
         others.any(|(who, _)| {
             self.accounts.get(&who.pool).is_some_and(|account| are_rivals(&scopes, &account.share))
@@ -118,13 +130,7 @@ impl Ledger {
     fn starve(&mut self, pool: PoolId, at: Scope, want: Want, now: Micros) {
         let (who, since) = (want.claimant(pool), want.since());
         let known = if want.is_for_client() { self.starved.remove(&who) } else { None };
-        let kept = match known {
-            Some(known) if known.at == at => known.kept,
-            Some(known) if known.since != Micros::NEVER => {
-                Some(Kept { at: known.at, until: now + now.since(since) })
-            }
-            _ => None,
-        };
+        let kept = known.map_or_else(Vec::new, |known| known.kept_beside(&at, now + now.since(since), now));
         self.starved.entry(who).or_insert(Starving { at, since, kept, is_asked_again: false });
     }
 
@@ -138,43 +144,41 @@ impl Ledger {
     /// At most one eviction at a time in a scope: its place must be back before the next is asked for.
     pub(super) fn make_room(&mut self, pool: PoolId, scope: Scope, want: Want, now: Micros) -> Verdict {
         self.starve(pool, scope.clone(), want, now);
-        match self.making_room(&scope) {
-            Some(making_room) if want.is_for_client() && !making_room.is_under_way() => {
-                making_room.evicting = true;
-                self.withdraw_claim(&scope);
-                Verdict::EvictFirst(scope)
-            }
-            _ => Verdict::Full,
+        let is_under_way = self.making_room.get(&scope).is_some_and(MakingRoom::is_under_way);
+        if !want.is_for_client() || is_under_way {
+            return Verdict::Full;
         }
+        self.stop_making_room(&scope);
+        self.making_room.insert(scope.clone(), MakingRoom::Evicting);
+        Verdict::EvictFirst(scope)
     }
 
     /// No worker had an idle server in `scope`: the next want there may try again, and whoever starves
     /// longest has a claim on the next one that is released.
     pub fn nothing_to_evict(&mut self, scope: &Scope) {
-        let Some(making_room) = self.making_room(scope) else { return };
-        making_room.evicting = false;
-        self.withdraw_claim(scope);
+        if !self.making_room.contains_key(scope) {
+            return; // a place has come back meanwhile, and whoever starves is looked at for that
+        }
+        self.stop_making_room(scope);
         let here = self.starving().filter(|(_, starving)| starving.at == *scope);
         let waiting =
             here.map(|(who, starving)| (who, starving.since)).filter(|(_, since)| *since != Micros::NEVER);
         let Some((claimant, since)) = waiting.min_by_key(|(_, since)| *since) else { return };
-        let claim = Claim::new(claimant, since, scope.eviction());
+        let claim = Claim::new(claimant, since, scope.clone());
         let rivals = self.accounts.values().filter(|account| account.pooled() > 0);
-        for rival in rivals.filter(|account| scope.holds(&account.share)) {
+        for rival in rivals.filter(|account| account.share.is_in(scope)) {
             if claimant.may_take_from(rival.share.id) {
                 rival.share.set_claim(Some(Arc::clone(&claim)));
             }
         }
-        if let Some(making_room) = self.making_room(scope) {
-            making_room.claim = Some(claim);
-        }
+        self.making_room.insert(scope.clone(), MakingRoom::Claimed(claim));
     }
 
-    fn withdraw_claim(&mut self, scope: &Scope) {
-        let claim = self.making_room(scope).and_then(|making_room| making_room.claim.take());
-        let Some(claim) = claim else { return };
+    /// Nothing is done any more to make room in `scope`.
+    pub(super) fn stop_making_room(&mut self, scope: &Scope) {
+        let Some(MakingRoom::Claimed(claim)) = self.making_room.remove(scope) else { return };
         let has_it = |share: &PoolShare| share.claim().is_some_and(|its| Arc::ptr_eq(&its, &claim));
-        for share in self.accounts.values().map(|account| &account.share).filter(|share| scope.holds(share)) {
+        for share in self.accounts.values().map(|account| &account.share) {
             if share.is_claimed() && has_it(share) {
                 share.set_claim(None);
             }
@@ -193,39 +197,28 @@ impl Ledger {
 
     fn is_content(&mut self, who: Claimant) {
         let Some(Starving { at, .. }) = self.starved.remove(&who) else { return };
-        let is_its = |making_room: &MakingRoom| {
-            making_room.claim.as_ref().is_some_and(|claim| claim.claimant() == who)
-        };
+        let its = self.making_room.get(&at).and_then(MakingRoom::claim);
         // for a claim that is taken a place comes back all the same
-        if self.making_room(&at).is_some_and(|there| is_its(there) && !there.is_under_way()) {
-            self.withdraw_claim(&at);
+        if its.is_some_and(|claim| claim.claimant() == who && claim.is_open()) {
+            self.stop_making_room(&at);
         }
     }
 
-    /// A place in the scope is free again, and with it what was done to make room.
-    pub(super) fn give_back(&mut self, scope: &Scope) {
-        if let Some(room) = self.rooms.get_mut(scope) {
-            room.servers -= 1;
-        }
-        if let Some(making_room) = self.making_room(scope) {
-            making_room.evicting = false;
-        }
-        self.withdraw_claim(scope);
-    }
-
-    /// What is being done to make room in a scope.
-    fn making_room(&mut self, scope: &Scope) -> Option<&mut MakingRoom> {
-        match scope {
-            Scope::Pool(id) => self.accounts.get_mut(id).map(|account| &mut account.making_room),
-            scope => self.rooms.get_mut(scope).map(|room| &mut room.making_room),
-        }
+    /// A place is free again, and with it is over what was done to make room where it was.
+    pub(super) fn is_given_back(&mut self, pool: &PoolShare, used_for: &Use) {
+        let was_in = |scope: &&Scope| match (scope, used_for.endpoints()) {
+            (Scope::Endpoints(here), endpoints) => endpoints.iter().any(|at| here.contains(at)),
+            (scope, _) => pool.is_in(scope),
+        };
+        let scopes: Vec<Scope> = self.making_room.keys().filter(was_in).cloned().collect();
+        scopes.iter().for_each(|scope| self.stop_making_room(scope));
     }
 
     /// The pools whose wants may be met now that a place of `pool` was returned: itself, and
     /// those that starve where it shares a cap with them. They may be asked for again,
     /// so their workers are told.
     pub fn revived_by(&mut self, pool: &PoolShare) -> Vec<Arc<PoolShare>> {
-        let scopes = scopes_of(pool);
+        let scopes = shared_scopes(pool);
         let starving: Vec<Claimant> = self.starving().map(|(who, _)| who).collect();
         let mut revived: Vec<Arc<PoolShare>> = Vec::new();
         for who in starving.into_iter().filter(|who| who.pool != pool.id) {
@@ -245,7 +238,14 @@ impl Ledger {
     }
 }
 
+/// Where a place of the pool may serve others.
+fn shared_scopes(pool: &PoolShare) -> Vec<Scope> {
+    let rules = pool.rules();
+    let at_instances = rules.instance_caps.iter().map(|cap| Scope::Endpoints(Arc::clone(&cap.endpoints)));
+    named_scopes(pool).into_iter().chain(at_instances).collect()
+}
+
 /// Whether a place that comes back in one of `scopes` may serve the pool of `share`.
 fn are_rivals(scopes: &[Scope], share: &PoolShare) -> bool {
-    scopes.iter().any(|scope| scope.holds(share))
+    scopes.iter().any(|scope| share.is_in(scope))
 }

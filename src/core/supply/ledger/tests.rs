@@ -6,6 +6,7 @@ use crate::core::login_handoff::Authorization;
 use crate::core::pool::{DatabaseShare, Gate, Stance};
 use crate::wire::Fault;
 
+mod instances;
 mod model;
 mod parallel;
 mod spare;
@@ -25,7 +26,9 @@ pub(in crate::core) fn rules() -> PoolRules {
         server_lifetime: Micros(0),
         server_idle_timeout: Micros(0),
         server_login_concurrency: 1,
-        endpoint: "host:5432".into(),
+        endpoint: endpoint(),
+        endpoints: [endpoint()].into(),
+        instance_caps: [].into(),
         server_check_delay: Micros(0),
         server_check_query: None,
         server_reset_query: "".into(),
@@ -51,6 +54,21 @@ pub(in crate::core) fn rules() -> PoolRules {
         drain_timeout: Micros(0),
         context_keys: None,
     }
+}
+
+/// Where the servers of all pools here are.
+pub(in crate::core) fn endpoint() -> Arc<str> {
+    "host:5432".into()
+}
+
+/// A server past its login, there.
+pub(in crate::core) fn live() -> Use {
+    Use::Live(endpoint())
+}
+
+/// The same, of a replication client.
+pub(in crate::core) fn replica() -> Use {
+    Use::Replication(endpoint())
 }
 
 /// Pools over databases `d0, d1, …` and users `u0, u1, …`, all with the same rules.
@@ -84,7 +102,7 @@ pub(in crate::core) fn begin(ledger: &mut Ledger, pool: &Arc<PoolShare>, want: W
 
 pub(in crate::core) fn launch(ledger: &mut Ledger, pool: &Arc<PoolShare>, now: Micros) {
     let opening = begin(ledger, pool, WAITER, now);
-    ledger.logged_in(pool, &opening);
+    ledger.logged_in(pool, &opening, &endpoint());
 }
 
 /// It fails, and its socket has ended.
@@ -99,12 +117,12 @@ fn one_login_at_a_time_up_to_pool_size() {
     let mut ledger = Ledger::default();
     let opening = begin(&mut ledger, &pool, WAITER, Micros(1));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing);
-    ledger.logged_in(&pool, &opening);
+    ledger.logged_in(&pool, &opening, &endpoint());
     assert_eq!(pool.live_count(), 1);
     launch(&mut ledger, &pool, Micros(1));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Full);
     assert!(pool.is_full());
-    ledger.returned(&pool, &Use::Live);
+    ledger.returned(&pool, &live());
     assert!(!pool.is_full());
     assert_eq!(pool.live_count(), 1);
     begin(&mut ledger, &pool, WAITER, Micros(1));
@@ -132,7 +150,7 @@ fn the_reserve_opens_when_the_first_waiter_has_waited_long_enough() {
     assert!(pool.is_full());
     let opening = begin(&mut ledger, &pool, want, due);
     assert!(opening.from_reserve);
-    ledger.logged_in(&pool, &opening);
+    ledger.logged_in(&pool, &opening, &endpoint());
     assert_eq!(ledger.consider(&pool, want, due + due), Verdict::Full);
 }
 
@@ -208,7 +226,7 @@ fn a_full_database_evicts_once_at_a_time_and_revives_who_starved() {
     assert_eq!(ledger.consider(b, WAITER, Micros(1)), Verdict::Full, "one eviction is under way");
     ledger.nothing_to_evict(&scope);
     assert_eq!(ledger.consider(b, WAITER, Micros(1)), Verdict::EvictFirst(scope));
-    ledger.returned(a, &Use::Live);
+    ledger.returned(a, &live());
     let revived: Vec<PoolId> = ledger.revived_by(a).iter().map(|pool| pool.id).collect();
     assert_eq!(revived, [b.id, a.id]);
     assert!(!b.is_full());
@@ -234,11 +252,11 @@ fn the_minimum_is_filled_without_eviction_and_without_reserve() {
     let mut ledger = Ledger::default();
     for _ in 0..2 {
         let opening = begin(&mut ledger, &pools[0], Want::Minimum, Micros(1));
-        ledger.logged_in(&pools[0], &opening);
+        ledger.logged_in(&pools[0], &opening, &endpoint());
     }
     assert_eq!(ledger.consider(&pools[0], Want::Minimum, Micros(1)), Verdict::Nothing);
     let opening = begin(&mut ledger, &pools[1], Want::Minimum, Micros(1));
-    ledger.logged_in(&pools[1], &opening);
+    ledger.logged_in(&pools[1], &opening, &endpoint());
     assert_eq!(ledger.consider(&pools[1], Want::Minimum, Micros(1)), Verdict::Full);
     assert!(!pools[1].is_full(), "a client's want may still evict");
 }
@@ -288,10 +306,10 @@ fn a_pool_in_use_is_not_forgotten() {
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
     assert!(!ledger.forget(&pool));
-    ledger.returned(&pool, &Use::Live);
+    ledger.returned(&pool, &live());
     assert!(ledger.forget(&pool));
     assert_eq!(ledger.all_servers(), 0);
-    assert!(ledger.rooms.is_empty());
+    assert!(ledger.servers.is_empty());
 }
 
 #[test]
@@ -301,9 +319,9 @@ fn a_renewal_opens_first_and_retires_then() {
     launch(&mut ledger, &pool, Micros(1));
     let opening = begin(&mut ledger, &pool, Want::Renewal, Micros(1));
     assert!(!pool.is_retirement_wanted(), "not before the other has come");
-    ledger.logged_in(&pool, &opening);
+    ledger.logged_in(&pool, &opening, &endpoint());
     assert!(pool.take_retirement() && !pool.take_retirement(), "one, and once");
-    ledger.returned(&pool, &Use::Live);
+    ledger.returned(&pool, &live());
     assert!(!ledger.owes_replacement(&pool));
 }
 
@@ -314,8 +332,8 @@ fn a_renewal_whose_server_has_gone_retires_none() {
     launch(&mut ledger, &pool, Micros(1));
     let opening = begin(&mut ledger, &pool, Want::Renewal, Micros(1));
     pool.note_departure();
-    ledger.returned(&pool, &Use::Live);
-    ledger.logged_in(&pool, &opening);
+    ledger.returned(&pool, &live());
+    ledger.logged_in(&pool, &opening, &endpoint());
     assert!(!pool.is_retirement_wanted());
 }
 
@@ -369,10 +387,10 @@ fn at_a_cap_one_is_retired_first_and_then_replaced() {
             Verdict::Nothing,
             "that one is still going"
         );
-        ledger.returned(&pool, &Use::Live);
+        ledger.returned(&pool, &live());
         assert!(ledger.owes_replacement(&pool));
         let opening = begin(&mut ledger, &pool, Want::Renewal, Micros(1));
-        ledger.logged_in(&pool, &opening);
+        ledger.logged_in(&pool, &opening, &endpoint());
         assert!(!pool.is_retirement_wanted() && !ledger.owes_replacement(&pool), "one for one");
     }
 }
@@ -385,7 +403,7 @@ fn a_retired_one_s_place_that_another_pool_took_puts_off_no_renewal() {
     assert_eq!(ledger.consider(&pools[0], Want::Renewal, Micros(1)), Verdict::RetireFirst);
     assert!(pools[0].take_retirement());
     assert_eq!(ledger.consider(&pools[0], Want::Renewal, Micros(1)), Verdict::Nothing);
-    ledger.returned(&pools[0], &Use::Live);
+    ledger.returned(&pools[0], &live());
     launch(&mut ledger, &pools[1], Micros(1));
     assert_eq!(ledger.consider(&pools[0], Want::Renewal, Micros(1)), Verdict::RetireFirst);
 }
@@ -396,7 +414,7 @@ fn whoever_a_server_is_opened_for_it_replaces_the_retired_one() {
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
     assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::RetireFirst);
-    ledger.returned(&pool, &Use::Live);
+    ledger.returned(&pool, &live());
     let opening = begin(&mut ledger, &pool, WAITER, Micros(1));
     ledger.returned(&pool, &Use::LoggingIn(opening));
     assert!(!ledger.owes_replacement(&pool));
@@ -410,9 +428,9 @@ fn what_is_retired_from_the_reserve_is_not_replaced() {
     let late = Micros::from_secs(10);
     let opening = begin(&mut ledger, &pool, WAITER, late);
     assert!(opening.from_reserve);
-    ledger.logged_in(&pool, &opening);
+    ledger.logged_in(&pool, &opening, &endpoint());
     assert_eq!(ledger.consider(&pool, Want::Renewal, late), Verdict::RetireFirst);
-    ledger.returned(&pool, &Use::Live);
+    ledger.returned(&pool, &live());
     assert!(!ledger.owes_replacement(&pool));
 }
 
@@ -424,7 +442,7 @@ fn a_renewal_comes_after_those_who_starve() {
     launch(&mut ledger, &pools[0], Micros(1));
     let scope = Scope::Database("d0".into());
     assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::EvictFirst(scope));
-    ledger.returned(&pools[0], &Use::Live);
+    ledger.returned(&pools[0], &live());
     assert_eq!(ledger.consider(&pools[0], Want::Renewal, Micros(1)), Verdict::Nothing);
     assert_eq!(ledger.revived_by(&pools[0]).len(), 2);
     begin(&mut ledger, &pools[1], WAITER, Micros(1));
@@ -449,7 +467,7 @@ fn a_replacement_is_owed_until_logins_work_again() {
     launch(&mut ledger, &pool, Micros(1));
     assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::RetireFirst);
     assert!(pool.take_retirement());
-    ledger.returned(&pool, &Use::Live);
+    ledger.returned(&pool, &live());
     pool.set_stance(Stance::KeepOn);
     assert_eq!(ledger.consider(&pool, Want::Renewal, Micros(1)), Verdict::Nothing);
     pool.set_stance(Stance::Renew);

@@ -239,6 +239,7 @@ fn sessions(snapshot: &Snapshot) -> Option<String> {
 struct Wanted {
     databases: BTreeMap<Arc<str>, Share>,
     users: BTreeMap<Arc<str>, Share>,
+    all: Share,
     pace: Option<u32>,
 }
 
@@ -267,11 +268,11 @@ impl Share {
 }
 
 impl Wanted {
-    /// The lesser of what the databases and what the users are allowed.
+    /// The least of what the databases, the users and the server of PostgreSQL are allowed.
     fn logins_per_second(&self) -> f64 {
         let [databases, users] = [&self.databases, &self.users]
             .map(|shares| shares.values().map(Share::logins_per_second).sum::<f64>());
-        databases.min(users)
+        databases.min(users).min(self.all.logins_per_second())
     }
 }
 
@@ -292,6 +293,8 @@ fn paces(snapshot: &Snapshot) -> Vec<String> {
             at.pace = Some(at.pace.map_or(rules.login_rate, |pace| pace.min(rules.login_rate)));
             let of_database = at.databases.entry(Arc::clone(&pool.database.name)).or_default();
             of_database.add(servers, rate, caps.max_db_connections);
+            let at_instances = caps.instance_caps.iter().map(|cap| cap.max_server_connections);
+            at.all.add(servers, rate, at_instances.max().unwrap_or(0));
             at.users.entry(Arc::clone(&pool.user)).or_default().add(servers, rate, caps.max_user_connections);
         }
     }

@@ -273,6 +273,8 @@ fn an_endpoint_that_full_pools_would_ask_too_much_of_is_told() {
         (0..100).map(|i| format!("d{i} = {RDS} pool_mode=transaction {of_one_user}\n")).collect();
     let settings = "server_tls_ca_file = x\nmax_user_connections = 50";
     assert_eq!(found(&entries, settings).1, [""; 0], "a user's limit is one for all its databases");
+    let settings = "server_tls_ca_file = x\nmax_server_connections = 50";
+    assert_eq!(found(&entries, settings).1, [""; 0], "so is the server's");
 }
 
 #[test]

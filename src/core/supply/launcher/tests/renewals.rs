@@ -96,7 +96,7 @@ impl Pool {
         for (_, born_at, opening) in over {
             self.accepted_at = self.accepted_at.max(self.now);
             let max_age = Micros::from_secs(self.trial.max_age_s);
-            self.bench.ledger.logged_in(&share, &opening);
+            self.bench.ledger.logged_in(&share, &opening, &endpoint());
             let soft_at = self.bench.ledger.plan_renewal(&share, (born_at, self.now), max_age, 20_000);
             self.servers.push(Server { soft_at, hard_at: born_at + max_age });
             self.publish_waiting();
@@ -137,7 +137,7 @@ impl Pool {
         let back = self.leaving.iter().filter(|at| **at <= self.now).count();
         self.leaving.retain(|at| *at > self.now);
         for _ in 0..back {
-            self.bench.ledger.returned(&share, &Use::Live);
+            self.bench.ledger.returned(&share, &live());
             self.hears(|demand| Event::PlaceFree(vec![demand]));
         }
         if self.now.since(self.passed_at) >= Micros::from_millis(limits::JANITOR_PERIOD_MS) {

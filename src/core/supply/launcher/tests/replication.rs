@@ -47,11 +47,11 @@ fn an_idle_server_is_none_of_its_own() {
     bench.open(0);
     bench.pools[0].set_idle(HERE, 1);
     let actions = bench.replicate(&[EARLIER]);
-    bench.ledger.logged_in(&bench.pools[0], opened(&actions));
+    bench.ledger.logged_in(&bench.pools[0], opened(&actions), &endpoint());
     let share = &bench.pools[0];
     assert_eq!((share.live_count(), share.replication_count()), (1, 1), "it serves nobody else");
     assert_eq!(bench.ledger.pool_servers(share.id), (0, 2), "and counts in the pool");
-    bench.ledger.returned(&bench.pools[0], &Use::Replication);
+    bench.ledger.returned(&bench.pools[0], &replica());
     assert_eq!(bench.ledger.pool_servers(PoolId(0)), (0, 1));
 }
 
@@ -63,7 +63,7 @@ fn a_full_pool_gives_up_one_idle_server_for_each() {
     assert!(evicts(&bench.replicate(&[EARLIER, NOW])));
     assert!(!evicts(&bench.replicate(&[EARLIER, NOW])), "one at a time");
     assert!(bench.evicted(true).is_empty());
-    bench.ledger.returned(&bench.pools[0], &Use::Live);
+    bench.ledger.returned(&bench.pools[0], &live());
     let actions = bench.handle(Event::PlaceFree(vec![bench.wanted(&[EARLIER])]));
     opened(&actions);
 }
@@ -75,8 +75,8 @@ fn who_finds_no_idle_server_gets_the_next_that_is_released() {
     bench.replicate(&[EARLIER]);
     bench.evicted(false);
     assert!(bench.pools[0].is_claimed());
-    assert_eq!(bench.pools[0].yields_server(NOW), Some(CloseReason::EvictedForPool));
-    bench.ledger.returned(&bench.pools[0], &Use::Live);
+    assert_eq!(bench.pools[0].yields_server(&endpoint(), NOW), Some(CloseReason::EvictedForPool));
+    bench.ledger.returned(&bench.pools[0], &live());
     bench.wait(0);
     let actions = bench.handle(Event::PlaceFree(vec![bench.wanted(&[EARLIER])]));
     opened(&actions); // and not for the client that waits since a moment ago
@@ -99,7 +99,7 @@ fn the_place_that_was_made_is_not_anothers_when_the_client_has_left() {
     bench.replicate(&[EARLIER]);
     bench.evicted(false);
     assert!(bench.replicate(&[]).is_empty() && !bench.pools[0].is_claimed(), "it claims nothing any more");
-    bench.ledger.returned(&bench.pools[0], &Use::Live);
+    bench.ledger.returned(&bench.pools[0], &live());
     bench.wait(0);
     assert!(opens(&bench.again(0), 0));
 }

@@ -1,6 +1,7 @@
 //! The ledger by property: whatever the order of calls, no cap is exceeded and no room is wasted.
 
 use super::*;
+use crate::config::{Endpoints, InstanceCap};
 use crate::core::pool::goes_before;
 use proptest::prelude::*;
 
@@ -17,7 +18,7 @@ enum Step {
     CloseReplica { pool: usize },
     TakeCancel { pool: usize },
     EndCancel { pool: usize },
-    Caps { pool_size: u32, reserve: u32, database: u32, user: u32 },
+    Caps { pool_size: u32, reserve: u32, database: u32, user: u32, instance: u32 },
     Concurrency { logins: u32 },
     NothingToEvict { pool: usize },
     Pass { seconds: u64 },
@@ -36,9 +37,11 @@ fn step(pools: usize) -> impl Strategy<Value = Step> {
         1 => pool.clone().prop_map(|pool| Step::CloseReplica { pool }),
         2 => pool.clone().prop_map(|pool| Step::TakeCancel { pool }),
         1 => pool.clone().prop_map(|pool| Step::EndCancel { pool }),
-        1 => (0..4u32, 0..3u32, 0..6u32, 0..6u32).prop_map(|(pool_size, reserve, database, user)| Step::Caps {
-            pool_size, reserve, database, user
-        }),
+        1 => (0..4u32, 0..3u32, 0..6u32, 0..6u32, 0..6u32).prop_map(
+            |(pool_size, reserve, database, user, instance)| Step::Caps {
+                pool_size, reserve, database, user, instance
+            }
+        ),
         1 => (1..5u32).prop_map(|logins| Step::Concurrency { logins }),
         1 => pool.prop_map(|pool| Step::NothingToEvict { pool }),
         1 => (0..20u64).prop_map(|seconds| Step::Pass { seconds }),
@@ -49,9 +52,10 @@ fn step(pools: usize) -> impl Strategy<Value = Step> {
 #[derive(Default, Clone)]
 struct Shadow {
     logins: Vec<Opening>,
-    live: u32,
-    /// Servers of replication clients.
-    replicas: u32,
+    /// Where those are that may be lent.
+    live: Vec<Arc<str>>,
+    /// Where those of replication clients are.
+    replicas: Vec<Arc<str>>,
     cancels: u32,
     failed: bool,
     /// The last login that ended has succeeded, and none has failed since it began.
@@ -64,7 +68,14 @@ impl Shadow {
     }
 
     fn servers(&self) -> u32 {
-        self.logging_in() + self.live + self.replicas
+        self.logging_in() + (self.live.len() + self.replicas.len()) as u32
+    }
+
+    /// Those that are, or may come to be, at one of `endpoints`.
+    fn servers_at(&self, endpoints: &Endpoints) -> u32 {
+        let past_login = self.live.iter().chain(&self.replicas).filter(|at| endpoints.contains(at));
+        let may_come = |login: &&Opening| login.endpoints.iter().any(|at| endpoints.contains(at));
+        (past_login.count() + self.logins.iter().filter(may_come).count()) as u32
     }
 
     /// Those that count where one more for `want` is to begin.
@@ -89,6 +100,10 @@ impl Model {
         all.filter(|(pool, _)| count_in(pool)).map(|(_, shadow)| shadow.servers()).sum()
     }
 
+    fn servers_at(&self, endpoints: &Endpoints) -> u32 {
+        self.shadows.iter().map(|shadow| shadow.servers_at(endpoints)).sum()
+    }
+
     /// A launch is right only where the naive counts leave room, and refused only where they do not.
     fn want(&mut self, at: usize, want: Want) {
         let pool = Arc::clone(&self.pools[at]);
@@ -100,12 +115,19 @@ impl Model {
         let of_user = self.servers(|other| other.user == pool.user);
         let servers = shadow.servers();
         let in_size = room(servers, rules.pool_size);
-        let shared = room(in_database, rules.max_db_connections) && room(of_user, rules.max_user_connections);
+        let at_instances = rules
+            .instance_caps
+            .iter()
+            .all(|cap| room(self.servers_at(&cap.endpoints), cap.max_server_connections));
+        let shared = room(in_database, rules.max_db_connections)
+            && room(of_user, rules.max_user_connections)
+            && at_instances;
         let here = shadow.beside(want);
         let all = self.shadows.iter().flat_map(|shadow| &shadow.logins);
         let beside = all.filter(|login| login.want.is_for_client() || !want.is_for_client()).count() as u32;
         let most = rules.server_login_concurrency;
-        let may_log_in = here == 0 || shadow.is_proven && shadow.live > 0 && here < most && beside < most;
+        let may_log_in =
+            here == 0 || shadow.is_proven && !shadow.live.is_empty() && here < most && beside < most;
         if let Verdict::Launch(opening) = &verdict {
             let reserve = rules.pool_size == 0 || servers < rules.pool_size + rules.reserve_pool_size;
             assert!(may_log_in && shared && reserve && opening.from_reserve != in_size);
@@ -141,16 +163,16 @@ impl Model {
             Step::Succeed { pool } | Step::Fail { pool } if self.shadows[pool].logging_in() > 0 => {
                 self.end_login(pool, matches!(step, Step::Succeed { .. }));
             }
-            Step::Close { pool } if self.shadows[pool].live > 0 => {
-                self.ledger.returned(&self.pools[pool], &Use::Live);
-                self.shadows[pool].live -= 1;
+            Step::Close { pool } if !self.shadows[pool].live.is_empty() => {
+                let at = self.shadows[pool].live.remove(0);
+                self.ledger.returned(&self.pools[pool], &Use::Live(at));
                 assert!(!self.pools[pool].is_full());
                 let revived = self.ledger.revived_by(&self.pools[pool]);
                 assert!(revived.iter().all(|pool| !pool.is_full()));
             }
-            Step::CloseReplica { pool } if self.shadows[pool].replicas > 0 => {
-                self.ledger.returned(&self.pools[pool], &Use::Replication);
-                self.shadows[pool].replicas -= 1;
+            Step::CloseReplica { pool } if !self.shadows[pool].replicas.is_empty() => {
+                let at = self.shadows[pool].replicas.remove(0);
+                self.ledger.returned(&self.pools[pool], &Use::Replication(at));
             }
             Step::TakeCancel { pool } => {
                 let shadow = &mut self.shadows[pool];
@@ -170,6 +192,9 @@ impl Model {
                 self.ledger.nothing_to_evict(&Scope::Database(Arc::clone(&pool.database.name)));
                 self.ledger.nothing_to_evict(&Scope::User(Arc::clone(&pool.user)));
                 self.ledger.nothing_to_evict(&Scope::Pool(pool.id));
+                for cap in &*pool.rules().instance_caps {
+                    self.ledger.nothing_to_evict(&Scope::Endpoints(Arc::clone(&cap.endpoints)));
+                }
             }
             Step::Pass { seconds } => self.now = self.now + Micros::from_secs(seconds),
             _ => {}
@@ -179,16 +204,19 @@ impl Model {
     fn end_login(&mut self, at: usize, succeeds: bool) {
         let (pool, shadow) = (&self.pools[at], &mut self.shadows[at]);
         let opening = shadow.logins.remove(0);
+        // of a list of hosts now this one, now that one
+        let endpoints = &opening.endpoints;
+        let endpoint = Arc::clone(&endpoints[(shadow.live.len() + shadow.replicas.len()) % endpoints.len()]);
         match (succeeds, opening.want.is_replication()) {
             (true, true) => {
-                self.ledger.logged_in(pool, &opening);
-                shadow.replicas += 1;
+                self.ledger.logged_in(pool, &opening, &endpoint);
+                shadow.replicas.push(endpoint);
             }
             (false, true) => self.ledger.returned(pool, &Use::LoggingIn(opening)),
             (true, false) => {
                 let failures = self.ledger.accounts[&pool.id].failures;
-                self.ledger.logged_in(pool, &opening);
-                shadow.live += 1;
+                self.ledger.logged_in(pool, &opening, &endpoint);
+                shadow.live.push(endpoint);
                 if opening.failures == failures {
                     (shadow.failed, shadow.is_proven) = (false, true);
                 }
@@ -202,7 +230,7 @@ impl Model {
 
     fn change_rules(&mut self, step: &Step) {
         match *step {
-            Step::Caps { pool_size, reserve, database, user } => {
+            Step::Caps { pool_size, reserve, database, user, instance } => {
                 for pool in &self.pools {
                     pool.set_rules(Arc::new(PoolRules {
                         pool_size,
@@ -210,6 +238,7 @@ impl Model {
                         min_pool_size: 1,
                         max_db_connections: database,
                         max_user_connections: user,
+                        instance_caps: instance_caps(&pool.rules().endpoints, instance),
                         ..PoolRules::clone(&pool.rules())
                     }));
                 }
@@ -228,16 +257,32 @@ impl Model {
         let logging_in: u32 = self.shadows.iter().map(Shadow::logging_in).sum();
         assert_eq!(self.ledger.logins_at.values().map(|there| there.all).sum::<u32>(), logging_in);
         for (pool, shadow) in self.pools.iter().zip(&self.shadows) {
-            let past_login = shadow.live + shadow.replicas;
+            let (live, replicas) = (shadow.live.len() as u32, shadow.replicas.len() as u32);
+            let past_login = live + replicas;
             assert_eq!(self.ledger.pool_servers(pool.id), (shadow.logging_in(), past_login));
-            assert_eq!(pool.replication_count(), shadow.replicas);
+            assert_eq!(pool.replication_count(), replicas);
             assert_eq!(self.ledger.pool_cancels(pool.id), shadow.cancels);
-            assert_eq!(pool.live_count(), shadow.live);
-            for scope in scopes_of(pool) {
-                assert_eq!(self.ledger.servers_in(&scope), self.servers(|other| scope.holds(other)));
+            assert_eq!(pool.live_count(), live);
+            for scope in named_scopes(pool) {
+                assert_eq!(self.ledger.servers_in(&scope), self.servers(|other| other.is_in(&scope)));
             }
         }
+        for cap in &*instance_caps(&endpoints(&["a:1", "b:1"]), 1) {
+            let servers = self.ledger.servers_in(&Scope::Endpoints(Arc::clone(&cap.endpoints)));
+            assert_eq!(servers, self.servers_at(&cap.endpoints));
+        }
     }
+}
+
+fn endpoints(names: &[&str]) -> Endpoints {
+    names.iter().map(|name| Arc::from(*name)).collect()
+}
+
+/// Of a server with two names and of one with one: what counts for a pool that may be at `own`.
+fn instance_caps(own: &Endpoints, most: u32) -> Arc<[InstanceCap]> {
+    let servers = [endpoints(&["a:1", "alias:1"]), endpoints(&["b:1"])].into_iter();
+    let there = servers.filter(|all| most > 0 && own.iter().any(|at| all.contains(at)));
+    there.map(|endpoints| InstanceCap { endpoints, max_server_connections: most }).collect()
 }
 
 /// Under miri each takes minutes.
@@ -255,6 +300,11 @@ proptest! {
         let mut start = PoolRules { reserve_pool_size: 1, ..rules() };
         (start.max_db_connections, start.max_user_connections) = (4, 5);
         let pools = pools(2, 3, &start);
+        let hosts = [&["a:1"][..], &["b:1"], &["alias:1", "b:1"]];
+        for (pool, names) in pools.iter().zip(hosts.into_iter().cycle()) {
+            let (endpoints, rules) = (endpoints(names), PoolRules::clone(&pool.rules()));
+            pool.set_rules(Arc::new(PoolRules { endpoints, ..rules }));
+        }
         let shadows = vec![Shadow::default(); pools.len()];
         let denied = vec![[None; 2]; pools.len()];
         let mut model =

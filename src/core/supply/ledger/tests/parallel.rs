@@ -13,7 +13,7 @@ fn several_logins_at_once_when_one_has_shown_that_they_succeed() {
     let mut ledger = Ledger::default();
     let first = begin(&mut ledger, &pool, WAITER, Micros(1));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing, "nothing is known of its server");
-    ledger.logged_in(&pool, &first);
+    ledger.logged_in(&pool, &first, &endpoint());
     (0..3).for_each(|_| drop(begin(&mut ledger, &pool, WAITER, Micros(1))));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing, "no more than that");
     assert_eq!(ledger.pool_servers(pool.id), (3, 1));
@@ -29,7 +29,7 @@ fn a_server_that_is_new_or_gone_meets_one_login_at_a_time() {
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing, "it is another one's server now");
     let (pool, mut ledger) = (one(&parallel()), Ledger::default());
     launch(&mut ledger, &pool, Micros(1));
-    ledger.returned(&pool, &Use::Live);
+    ledger.returned(&pool, &live());
     begin(&mut ledger, &pool, WAITER, Micros(1));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing, "it may be dead by now");
 }
@@ -44,7 +44,7 @@ fn logins_in_progress_count_against_pool_size_and_the_reserve_waits_for_them() {
     let third = begin(&mut ledger, &pool, WAITER, Micros(1));
     let late = Micros::from_secs(5);
     assert_eq!(ledger.consider(&pool, WAITER, late), Verdict::Nothing, "they may be for who waits longest");
-    [second, third].iter().for_each(|opening| ledger.logged_in(&pool, opening));
+    [second, third].iter().for_each(|opening| ledger.logged_in(&pool, opening, &endpoint()));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Later(late));
     assert!(begin(&mut ledger, &pool, WAITER, late).from_reserve);
     assert_eq!(ledger.consider(&pool, WAITER, late), Verdict::Full);
@@ -59,13 +59,13 @@ fn a_login_that_fails_has_the_others_wait_and_then_come_one_at_a_time() {
     fail(&mut ledger, &pool, logins.remove(0), "too many", Micros(49));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(50)), Verdict::Nothing, "two are still being tried");
     fail(&mut ledger, &pool, logins.remove(0), "too many", Micros(39));
-    ledger.logged_in(&pool, &logins.remove(0));
+    ledger.logged_in(&pool, &logins.remove(0), &endpoint());
     assert_eq!(pool.failing(), None);
     let verdict = ledger.consider(&pool, WAITER, Micros(49));
     assert_eq!(verdict, Verdict::Later(Micros(50)), "it had begun before: the latest pause counts");
     let next = begin(&mut ledger, &pool, WAITER, Micros(50));
     assert_eq!(ledger.consider(&pool, WAITER, Micros(50)), Verdict::Nothing);
-    ledger.logged_in(&pool, &next);
+    ledger.logged_in(&pool, &next, &endpoint());
     (0..2).for_each(|_| drop(begin(&mut ledger, &pool, WAITER, Micros(50))));
 }
 
@@ -76,7 +76,7 @@ fn a_login_that_fails_among_others_that_succeed_puts_the_next_one_off_for_a_seco
     launch(&mut ledger, &pool, Micros(1));
     let [fails, succeeds] = [(), ()].map(|()| begin(&mut ledger, &pool, WAITER, Micros(1)));
     fail(&mut ledger, &pool, fails, "reset", Micros::from_secs(15));
-    ledger.logged_in(&pool, &succeeds);
+    ledger.logged_in(&pool, &succeeds, &endpoint());
     let soon = Micros(1) + Micros::from_millis(limits::LOGIN_RETRY_MS);
     assert_eq!(ledger.consider(&pool, WAITER, Micros(9)), Verdict::Later(soon));
     let next = begin(&mut ledger, &pool, WAITER, soon);
@@ -108,7 +108,7 @@ fn renewals_that_hang_keep_no_client_of_their_own_pool_from_a_server() {
     let logins: Vec<_> = (0..3).map(|_| begin(&mut ledger, &pool, WAITER, Micros(1))).collect();
     assert_eq!(ledger.consider(&pool, WAITER, Micros(1)), Verdict::Nothing, "of each kind");
     assert_eq!((ledger.coming(pool.id), ledger.pool_servers(pool.id)), (3, (6, 4)));
-    logins.iter().for_each(|opening| ledger.logged_in(&pool, opening));
+    logins.iter().for_each(|opening| ledger.logged_in(&pool, opening, &endpoint()));
     let soon = Micros::from_secs(1);
     fail(&mut ledger, &pool, renewals.remove(0), "no answer", soon);
     let next = begin(&mut ledger, &pool, WAITER, soon + Micros(1));
@@ -117,7 +117,7 @@ fn renewals_that_hang_keep_no_client_of_their_own_pool_from_a_server() {
         Verdict::Nothing,
         "by itself: one has failed"
     );
-    ledger.logged_in(&pool, &next);
+    ledger.logged_in(&pool, &next, &endpoint());
     begin(&mut ledger, &pool, WAITER, soon + Micros(1));
 }
 
@@ -134,7 +134,7 @@ fn pools_of_one_endpoint_share_what_goes_beyond_the_first_login_of_each() {
     assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::Nothing);
     begin(&mut ledger, &pools[2], WAITER, Micros(1)); // nobody is kept from his first one
     (0..3).for_each(|_| drop(begin(&mut ledger, &pools[3], WAITER, Micros(1))));
-    logins.iter().for_each(|opening| ledger.logged_in(&pools[0], opening));
+    logins.iter().for_each(|opening| ledger.logged_in(&pools[0], opening, &endpoint()));
     begin(&mut ledger, &pools[1], WAITER, Micros(1));
     begin(&mut ledger, &pools[0], WAITER, Micros(1));
     assert_eq!(ledger.logins_at["host:5432"], Logins { all: 4, for_clients: 4 });
@@ -157,8 +157,8 @@ fn a_pool_whose_endpoint_changes_waits_for_a_place_at_the_new_one() {
     pools[1].set_rules(elsewhere);
     assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::Nothing);
     assert_eq!(ledger.held_at.keys().collect::<Vec<_>>(), [&"other:5432".into()], "one there is of no use");
-    ledger.logged_in(&pools[0], &here);
-    ledger.logged_in(&pools[2], &there);
+    ledger.logged_in(&pools[0], &here, &endpoint());
+    ledger.logged_in(&pools[2], &there, &endpoint());
     assert_eq!(ledger.next_held(&"other:5432".into()), Some(pools[1].id));
     assert_eq!(ledger.next_held(&"host:5432".into()), None);
 }
@@ -173,7 +173,7 @@ fn a_pool_that_is_forgotten_leaves_the_queue_of_its_endpoint() {
     assert_eq!(ledger.consider(&pools[1], WAITER, Micros(1)), Verdict::Nothing);
     assert_eq!(ledger.held_at["host:5432"], [pools[1].id]);
     ledger.returned(&pools[1], &Use::LoggingIn(opening));
-    ledger.returned(&pools[1], &Use::Live);
+    ledger.returned(&pools[1], &live());
     assert!(ledger.forget(&pools[1]));
     assert!(ledger.held_at.is_empty(), "where nobody logs in any more nobody else takes it out");
 }
@@ -184,7 +184,7 @@ fn the_last_login_under_way_that_fails_is_the_answer_to_those_who_wait() {
     let mut ledger = Ledger::default();
     launch(&mut ledger, &pool, Micros(1));
     let mut logins: Vec<_> = (0..3).map(|_| begin(&mut ledger, &pool, WAITER, Micros(1))).collect();
-    ledger.returned(&pool, &Use::Live);
+    ledger.returned(&pool, &live());
     let mut next = || logins.remove(0);
     let (first, second, third) = (next(), next(), next());
     let fails = |ledger: &mut Ledger, opening: &Opening| {
@@ -224,7 +224,7 @@ fn a_pool_with_room_replaces_as_many_servers_at_once_as_are_due() {
 #[test]
 fn every_end_of_a_renewal_gives_its_place_at_the_endpoint_back() {
     let ends: [fn(&mut Ledger, &Arc<PoolShare>, Opening); 3] = [
-        |ledger, pool, opening| ledger.logged_in(pool, &opening),
+        |ledger, pool, opening| ledger.logged_in(pool, &opening, &endpoint()),
         |ledger, pool, opening| fail(ledger, pool, opening, "no", Micros(2)),
         |ledger, pool, opening| ledger.returned(pool, &Use::LoggingIn(opening)), // given up
     ];
@@ -298,9 +298,9 @@ fn a_server_that_lets_everybody_in_and_answers_nobody_is_met_less_and_less_often
     let longest = Micros::from_secs(15);
     for _ in 0..14 {
         let opening = begin(&mut ledger, &pool, WAITER, now);
-        ledger.logged_in(&pool, &opening);
+        ledger.logged_in(&pool, &opening, &endpoint());
         let until = ledger.ended_unanswered(&pool, now, now + Micros(5), longest);
-        ledger.returned(&pool, &Use::Live);
+        ledger.returned(&pool, &live());
         assert_eq!(ledger.consider(&pool, WAITER, now + Micros(6)), Verdict::Later(until));
         pauses.push(until.since(now + Micros(5)).0 / 1_000);
         now = until;
@@ -321,7 +321,7 @@ fn servers_that_end_unanswered_together_cause_one_pause() {
     let untils: Vec<_> =
         (10..14).map(|at| ledger.ended_unanswered(&pool, Micros(1), Micros(at), longest).0 - at).collect();
     assert_eq!(untils, [10_000; 4]);
-    (0..4).for_each(|_| ledger.returned(&pool, &Use::Live));
+    (0..4).for_each(|_| ledger.returned(&pool, &live()));
     let now = Micros(10_014);
     begin(&mut ledger, &pool, WAITER, now);
     assert_eq!(ledger.consider(&pool, WAITER, now), Verdict::Nothing, "the next one comes by itself");

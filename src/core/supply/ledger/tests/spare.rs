@@ -39,7 +39,7 @@ fn the_pools_own_logins_neither_wait_for_it_nor_learn_from_its_end() {
     let Verdict::Launch(own) = ledger.consider(&pool, waiter(), NOW) else { panic!("it waits for nobody") };
     ledger.returned(&pool, &Use::LoggingIn(spare));
     assert_eq!((pool.failing(), ledger.pool_servers(pool.id)), (None, (1, 0)));
-    ledger.logged_in(&pool, &own);
+    ledger.logged_in(&pool, &own, &endpoint());
     assert!(matches!(ledger.consider(&pool, waiter(), NOW), Verdict::Launch(_)), "there is no pause");
 }
 
@@ -47,10 +47,10 @@ fn the_pools_own_logins_neither_wait_for_it_nor_learn_from_its_end() {
 fn a_server_that_a_token_has_opened_is_one_of_the_pools() {
     let (pool, mut ledger) = (pools(1, 1, &rules_of(5, 0)).remove(0), Ledger::default());
     let spare = ledger.take_spare(&pool, NOW).expect("there is room");
-    ledger.logged_in(&pool, &spare);
+    ledger.logged_in(&pool, &spare, &endpoint());
     assert_eq!((ledger.pool_servers(pool.id), pool.live_count()), ((0, 1), 1));
     assert!(!pool.is_retirement_wanted(), "it replaces none");
-    ledger.returned(&pool, &Use::Live);
+    ledger.returned(&pool, &live());
     assert_eq!(ledger.all_servers(), 0);
 }
 

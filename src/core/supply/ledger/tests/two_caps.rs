@@ -37,7 +37,7 @@ impl Bench {
 
     /// A server of the pool is closed, and those who starve are looked at: pool 0 has waited longest.
     fn returns(&mut self, at: usize) {
-        self.ledger.returned(&self.pools[at], &Use::Live);
+        self.ledger.returned(&self.pools[at], &live());
         self.ledger.revived_by(&self.pools[at]);
     }
 
@@ -153,7 +153,7 @@ impl Rivalry {
         loop {
             match self.bench.asks(at, self.now, self.now) {
                 Verdict::Launch(opening) => {
-                    self.bench.ledger.logged_in(&self.bench.pools[at], &opening);
+                    self.bench.ledger.logged_in(&self.bench.pools[at], &opening, &endpoint());
                     self.busy.push((self.now + self.times.next().expect("they go round"), at));
                 }
                 Verdict::EvictFirst(scope) => return self.bench.ledger.nothing_to_evict(&scope),
@@ -184,7 +184,7 @@ impl Rivalry {
         };
         let (until, at) = self.busy.swap_remove(first);
         self.now = until;
-        self.bench.ledger.returned(&self.bench.pools[at], &Use::Live);
+        self.bench.ledger.returned(&self.bench.pools[at], &live());
         if hastily {
             self.rival_asks(at);
         }
