@@ -4,6 +4,7 @@ use super::CONSOLE_DATABASE;
 use super::choices::{Choice, SslMode};
 use super::database::{Database, UserEntry};
 use super::iam::ServerAuth;
+use super::instances::Endpoints;
 use super::snapshot::Snapshot;
 use std::sync::Arc;
 
@@ -18,8 +19,8 @@ const DOUBTS: [(&str, Doubt); 4] = [
     ("application_name_add_host", names_twice),
 ];
 
-/// Everything of that kind about the entries of `[databases]`, and about `[peers]`, a line each; with
-/// `setting` only what hangs on that.
+/// Everything of that kind about the entries of `[databases]`, and about the other sections, a line each;
+/// with `setting` only what hangs on that.
 pub(super) fn all(snapshot: &Snapshot, setting: Option<&str>) -> Vec<String> {
     let entries = snapshot.databases.values().chain(&snapshot.fallback);
     let doubts = DOUBTS.iter().filter(|(on, _)| setting.is_none_or(|setting| setting == *on));
@@ -29,7 +30,23 @@ pub(super) fn all(snapshot: &Snapshot, setting: Option<&str>) -> Vec<String> {
     });
     let of_peers = setting.is_none_or(|setting| setting == "peer_id").then(|| peers_of_nobody(snapshot));
     let of_users = setting.is_none_or(|setting| setting == "auth_user").then(|| secrets_of_nobody(snapshot));
-    found.chain(of_peers.flatten()).chain(of_users.into_iter().flatten()).collect()
+    let of_instances = setting.is_none().then(|| instances_of_nobody(snapshot));
+    let of_others = of_users.into_iter().chain(of_instances).flatten();
+    found.chain(of_peers.flatten()).chain(of_others).collect()
+}
+
+/// Servers that no entry reaches by any of their names: caps that bound nothing.
+fn instances_of_nobody(snapshot: &Snapshot) -> Vec<String> {
+    let entries = snapshot.databases.values().chain(&snapshot.fallback);
+    let is_named = |endpoints: &Endpoints, entry: &Database| {
+        snapshot.endpoints(entry).iter().any(|endpoint| endpoints.contains(endpoint))
+    };
+    let is_idle = |name: &&Arc<str>| {
+        let own = snapshot.instances.endpoints(name);
+        own.is_some_and(|own| !entries.clone().any(|entry| is_named(own, entry)))
+    };
+    let idle = snapshot.instances.entries().keys().filter(is_idle);
+    idle.map(|name| format!("instance \"{name}\": no database has its host and port")).collect()
 }
 
 /// Secrets of users as whom no pool logs in to servers, since every entry names a user of its own.

@@ -144,5 +144,6 @@ mod tests {
         let snapshot = Snapshot::load_with("p.ini", Some(&with_overlay), &files).unwrap();
         assert_eq!(caps(&snapshot), ["a: h:5432<=5"]);
         assert_eq!(snapshot.instances.entries().len(), 2);
+        assert_eq!(snapshot.warnings, ["instance \"y\": no database has its host and port"]);
     }
 }

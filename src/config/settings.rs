@@ -371,5 +371,5 @@ settings! {
          credentials of iam_credential_source.";
     max_server_connections: Count = "0", Reload, Active,
         "Connections to each server of PostgreSQL, over all databases, users and replication clients: to \
-         each host and port, or to all names of one server that an entry of [instances] has; 0 unlimited.";
+         each host and port, or to all names of one server that `[instances]` says are one; 0 unlimited.";
 }

@@ -124,6 +124,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// Whether a login to one of `endpoints` counts where this place was taken: a reload may have moved its
+    /// entry since.
+    pub fn is_for(&self, endpoints: &[Arc<str>]) -> bool {
+        self.opening().is_for(endpoints)
+    }
+
     /// The login in this place has succeeded, at that endpoint: it is a live server's from now on.
     #[must_use]
     pub fn into_live(mut self, endpoint: &Arc<str>) -> Self {

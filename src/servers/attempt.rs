@@ -48,6 +48,8 @@ pub(super) struct Attempt {
     replication: Option<ReplicationRequest>,
     /// It is to find out whether it can be done, no more.
     pub is_probe: bool,
+    /// A reload has moved its entry since its place was taken, which counts elsewhere.
+    goes_elsewhere: bool,
 }
 
 /// What one try shows to a server.
@@ -100,7 +102,7 @@ pub(super) async fn open(
     want: Want,
     request: Option<ReplicationRequest>,
 ) {
-    let mut attempt = Attempt { replication: request, ..Attempt::new(servers, entry, want) };
+    let mut attempt = Attempt { replication: request, ..Attempt::new(servers, entry, want).in_place(&place) };
     let mut connection = LoginConnection::default();
     let peer = attempt.entry.name();
     let outcome = tasks::guarded("server login", peer, attempt.run(&mut connection)).await;
@@ -134,6 +136,7 @@ impl Attempt {
             want,
             replication: None,
             is_probe: false,
+            goes_elsewhere: false,
         }
     }
 
@@ -148,8 +151,17 @@ impl Attempt {
         Self { is_probe, ..Self::new(servers, entry, Want::Renewal) }
     }
 
+    /// The attempt in a place that was taken for it.
+    pub(super) fn in_place(self, place: &Place) -> Self {
+        let goes_elsewhere = !place.is_for(&self.policy.snapshot.endpoints(&self.config));
+        Self { goes_elsewhere, ..self }
+    }
+
     /// Connects and logs in; returns the bytes that came behind the login.
     async fn run(&self, connection: &mut LoginConnection) -> Result<Vec<u8>, Failure> {
+        if let Some(reason) = self.obsolete().filter(|_| self.goes_elsewhere) {
+            return Err(Failure { sequel: RetryDecision::Nothing, ..Failure::new(reason) });
+        }
         tokio::select! {
             outcome = self.try_by_its_rules(connection) => outcome,
             reason = self.given_up() => {
@@ -203,7 +215,7 @@ impl Attempt {
         let share = &self.entry.share;
         if self.entry.is_removed() {
             Some("database removed")
-        } else if share.generation() != self.generation {
+        } else if self.goes_elsewhere || share.generation() != self.generation {
             Some("connect string changed")
         } else if share.database.is_paused() {
             Some("pause mode")

@@ -46,6 +46,11 @@ impl Servers {
         self.peers.adopt(&policy.snapshot);
         for entry in self.plane.registry.entries() {
             let (name, user) = (&entry.share.database.name, &entry.share.user);
+            // First: what is opened from now on counts by them.
+            let rules = policy.snapshot.pool_rules(&entry.config.load(), user);
+            if *entry.share.rules() != rules {
+                self.plane.set_rules(&entry.share, Arc::new(rules));
+            }
             let is_dirty = changes.of(name) == DatabaseChange::Dirty || changes.server_tls;
             if is_dirty || !policy.snapshot.proves_as_before(&before.snapshot, name, user) {
                 self.renew(&entry);
@@ -55,10 +60,6 @@ impl Servers {
             }
             if let Some(Ok(rules)) = entry::rules(&policy.snapshot, &entry.config.load(), user) {
                 entry.share.set_max_age(rules.ages.max_age);
-            }
-            let rules = policy.snapshot.pool_rules(&entry.config.load(), user);
-            if *entry.share.rules() != rules {
-                self.plane.set_rules(&entry.share, Arc::new(rules));
             }
         }
         let rules_of = ClientRulesOf(Arc::new(move |user, database| {

@@ -68,6 +68,10 @@ async fn show(servers: &Arc<Servers>, aim: &Aim, user: &str, token: &Arc<Passwor
     let (entry, is_there) = plane.registry.pool_or_sketch(snapshot, &aim.config, user);
     let spare = is_there.then(|| plane.places.take_spare(&entry.share, asked_at)).flatten();
     let attempt = Attempt::of_client(Arc::clone(servers), entry, spare.is_none());
+    let attempt = match &spare {
+        Some(place) => attempt.in_place(place),
+        None => attempt,
+    };
     let mut connection = LoginConnection { begun_at: Some(asked_at), ..LoginConnection::default() };
     let maker = ClientToken { text: Arc::clone(token), signed: aim.signed.clone() };
     let limit = snapshot.settings.iam_login_timeout.to_timeout();

@@ -127,8 +127,7 @@ impl Plan {
         let mut latest = Rng::new(later.clone().next() ^ u64::MAX);
         let mut newest = Rng::new(latest.clone().next() ^ u64::MAX);
         let mut of_limits = Rng::new(newest.clone().next() ^ u64::MAX);
-        let mut of_instances = Rng::new(of_limits.clone().next() ^ u64::MAX);
-        let instance_caps = instance_caps(&mut of_instances);
+        let at_instances = instance_caps(&mut Rng::new(of_limits.clone().next() ^ u64::MAX));
         let cuts = cuts(rng, &mut latest);
         let timeouts = faults && rng.percent(30);
         let cancels = timeouts && of_limits.percent(60);
@@ -141,16 +140,13 @@ impl Plan {
                 let mode = *rng.pick(&modes);
                 let mut rules = rules(rng, mode, timeouts);
                 limit_queries(&mut rules, cancels, &mut of_limits);
-                rules.max_db_connections = caps[database];
-                rules.max_user_connections = caps[2 + user];
-                rules.instance_caps = [instance_caps[database].clone()].into_iter().flatten().collect();
+                bound_servers(&mut rules, caps[database], caps[2 + user], at_instances[database].clone());
                 let max_age_us = rng.percent(50).then(|| max_age_us(rng, &cuts));
                 let login_us = match max_age_us {
                     None if later.percent(20) => (100, 40 * LOGIN_US_MAX),
                     _ => (100, LOGIN_US_MAX),
                 };
-                rules.endpoint = format!("db{database}:5432").into();
-                rules.endpoints = [Arc::clone(&rules.endpoint)].into();
+                reside(&mut rules, format!("db{database}:5432").into());
                 let (database, user) = (format!("db{database}"), format!("user{user}"));
                 PoolPlan { database, user, rules, max_age_us, login_us, slow_from_us: 0 }
             })
@@ -311,6 +307,16 @@ impl Plan {
 }
 
 /// How bytes come apart on their way.
+fn bound_servers(rules: &mut PoolRules, of_database: u32, of_user: u32, there: Option<InstanceCap>) {
+    (rules.max_db_connections, rules.max_user_connections) = (of_database, of_user);
+    rules.instance_caps = there.into_iter().collect();
+}
+
+fn reside(rules: &mut PoolRules, endpoint: Arc<str>) {
+    rules.endpoints = [Arc::clone(&endpoint)].into();
+    rules.endpoint = endpoint;
+}
+
 /// Of a hundred runs so many have a cap on the servers of one PostgreSQL.
 const INSTANCES_PERCENT: u64 = 30;
 

@@ -156,11 +156,9 @@ impl Core {
 
     /// Closes the free server that has been idle longest.
     fn evict_idle(&mut self, scope: &Scope, net: &mut impl Net) -> bool {
-        let idle_since = |(id, server): (ServerId, &Server)| match server.phase {
-            Phase::Idle(since) if self.share(server.pool).has_in(scope, &server.identity.endpoint) => {
-                Some((since, id))
-            }
-            _ => None,
+        let is_in = |server: &Server| self.share(server.pool).has_in(scope, &server.identity.endpoint);
+        let idle_since = |(id, server): (ServerId, &Server)| {
+            if let Phase::Idle(since) = server.phase { is_in(server).then_some((since, id)) } else { None }
         };
         let Some((_, id)) = self.servers.iter().filter_map(idle_since).min() else { return false };
         self.close_server(id, scope.eviction(), net);

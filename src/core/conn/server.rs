@@ -66,6 +66,8 @@ pub(in crate::core) struct Server {
     pub expected: Expected,
     /// Transaction status of the last ReadyForQuery: `I`, `T`, `E`.
     pub status: u8,
+    /// A BEGIN has been told since.
+    pub has_begun_block: bool,
     pub hold: Hold,
     pub partial: Partial,
     /// The driver holds bytes that it does not take.
@@ -130,6 +132,7 @@ impl Server {
             phase: Phase::Idle(now),
             expected: Expected::default(),
             status: IDLE,
+            has_begun_block: false,
             hold: Hold::default(),
             partial: Partial::None,
             blocked: false,

@@ -33,8 +33,6 @@ pub(in crate::core) enum Tenure {
         /// Its transaction has ended amid what the server has not told the end of yet: what follows there is
         /// another one.
         has_ended_amid: bool,
-        /// It has begun amid that, by a BEGIN that was told.
-        has_begun_amid: bool,
     },
 }
 
@@ -85,8 +83,7 @@ impl Tenure {
             Self::Ending { cause: known @ EndCause::Denied(_), .. } => *known = cause,
             Self::Ending { cause: known, since_ms, .. } => (*known, *since_ms) = (cause, clock_ms(now)),
             Self::Unlimited | Self::UntilExpiry | Self::Told => {
-                let (since_ms, has_ended_amid, has_begun_amid) = (clock_ms(now), false, false);
-                *self = Self::Ending { cause, since_ms, has_ended_amid, has_begun_amid };
+                *self = Self::Ending { cause, since_ms: clock_ms(now), has_ended_amid: false };
             }
         }
     }
@@ -96,24 +93,22 @@ impl Tenure {
         matches!(self, Self::Ending { has_ended_amid: true, .. })
     }
 
-    /// A command with this tag is complete; `is_implicit`: it is one of a batch that is in no block, as far as
-    /// ReadyForQuery has told. There a command may have ended the transaction that the batch is, and be none
-    /// of those that say so: whatever is not known to stay within it has. Of ROLLBACK in a block the tag does
-    /// not tell whether it went to a savepoint. Sources: PostgreSQL documentation, "Message Formats":
-    /// CommandComplete, and "Message Flow": "Pipelining".
+    /// A command with this tag is complete; `is_implicit`: it is one of a batch that is in no block, as far
+    /// as was told. There a command may have ended the transaction that the batch is, and be none of those
+    /// that say so: whatever is not known to stay within it has. Of ROLLBACK in a block the tag does not tell
+    /// whether it went to a savepoint. Sources: PostgreSQL documentation, "Message Formats": CommandComplete,
+    /// and "Message Flow": "Pipelining".
     pub(in crate::core) fn completed(&mut self, tag: &[u8], is_implicit: bool) {
-        let Self::Ending { has_ended_amid, has_begun_amid, .. } = self else { return };
-        match tag {
-            b"COMMIT\0" | b"PREPARE TRANSACTION\0" => *has_ended_amid = true,
-            b"BEGIN\0" | b"START TRANSACTION\0" => *has_begun_amid = true,
-            tag => *has_ended_amid |= is_implicit && !*has_begun_amid && !stays_within(tag),
+        if let Self::Ending { has_ended_amid, .. } = self {
+            let ends = matches!(tag, b"COMMIT\0" | b"PREPARE TRANSACTION\0");
+            *has_ended_amid |= ends || is_implicit && !stays_within(tag);
         }
     }
 
     /// What was amid is at its end.
     pub(in crate::core) fn told_whole(&mut self) {
-        if let Self::Ending { has_ended_amid, has_begun_amid, .. } = self {
-            (*has_ended_amid, *has_begun_amid) = (false, false);
+        if let Self::Ending { has_ended_amid, .. } = self {
+            *has_ended_amid = false;
         }
     }
 
@@ -127,10 +122,10 @@ impl Tenure {
     }
 }
 
-/// What leaves the transaction open that a batch is, whatever it is given: data and cursors, settings, tables.
-/// What is left out may commit: VACUUM, CREATE INDEX CONCURRENTLY, CALL, DO, and whatever comes with the next
-/// PostgreSQL.
-const STAYS_WITHIN: [&str; 26] = [
+/// What leaves the transaction open that a batch is, whatever it is given: data and cursors, settings, most
+/// of what defines things. What is left out may commit: VACUUM, CREATE INDEX and ALTER TABLE (CONCURRENTLY),
+/// CALL, DO, and whatever comes with the next PostgreSQL.
+const STAYS_WITHIN: [&str; 47] = [
     "SELECT",
     "INSERT",
     "UPDATE",
@@ -153,10 +148,31 @@ const STAYS_WITHIN: [&str; 26] = [
     "UNLISTEN",
     "NOTIFY",
     "LOCK TABLE",
+    "TRUNCATE TABLE",
+    "SAVEPOINT",
+    "RELEASE",
+    "GRANT",
+    "GRANT ROLE",
+    "REVOKE",
+    "REVOKE ROLE",
+    "COMMENT",
+    "REFRESH MATERIALIZED VIEW",
     "CREATE TABLE",
     "CREATE TABLE AS",
+    "CREATE VIEW",
+    "CREATE MATERIALIZED VIEW",
+    "CREATE SEQUENCE",
+    "CREATE SCHEMA",
+    "CREATE FUNCTION",
+    "CREATE TYPE",
+    "ALTER SEQUENCE",
     "DROP TABLE",
-    "TRUNCATE TABLE",
+    "DROP VIEW",
+    "DROP MATERIALIZED VIEW",
+    "DROP SEQUENCE",
+    "DROP SCHEMA",
+    "DROP FUNCTION",
+    "DROP TYPE",
 ];
 
 fn stays_within(tag: &[u8]) -> bool {

@@ -282,6 +282,7 @@ impl<N: Net> Relay<'_, N, ServerId> {
         };
         let server = &mut self.core.servers[self.id];
         server.status = status;
+        server.has_begun_block = false;
         server.has_answered = true;
         server.has_unread = self.walk.rest().len() > header.frame_bytes;
         let is_naming = server.expected.is_naming();

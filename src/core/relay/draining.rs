@@ -2,10 +2,10 @@
 //! other.
 //!
 //! A request that was sent behind the end of a transaction would begin another one, so none goes to the
-//! server before the one ahead of it is answered, nor the rest of one that has come in part; within a batch no
-//! message goes before the last Execute is answered, and none at all behind a commit, but for Sync and Flush.
-//! Never waits for what the server waits for: data of a COPY pass, and what else is sent before their end,
-//! which no client that keeps to the protocol does, ends the session. Source: PostgreSQL documentation,
+//! server before the one ahead of it is answered, nor the rest of one that has come in part; within a batch
+//! no message goes before the last Execute is answered, and none at all behind a commit, but for Sync and
+//! Flush. Never waits for what the server waits for: data of a COPY pass, and what else is sent before their
+//! end, which no client that keeps to the protocol does, ends the session. Source: PostgreSQL documentation,
 //! "Message Flow": "Pipelining", "COPY Operations".
 
 use super::context::{Relay, Step};
@@ -78,8 +78,10 @@ impl<N: Net> Relay<'_, N, ServerId> {
         if has_forgotten_statements(payload) {
             self.core.forget_statements(self.id, client);
         }
-        let server = &self.core.servers[self.id];
-        let is_implicit = server.status == IDLE && server.expected.is_executing();
+        let server = &mut self.core.servers[self.id];
+        server.has_begun_block |= matches!(payload, b"BEGIN\0" | b"START TRANSACTION\0");
+        let is_in_block = server.status != IDLE || server.has_begun_block;
+        let is_implicit = !is_in_block && server.expected.is_executing();
         self.core.clients[client].tenure.completed(payload, is_implicit);
     }
 }
@@ -105,8 +107,8 @@ impl Core {
             || self.clients[id].link().is_some_and(|server| owes_execute(&self.servers[server]))
     }
 
-    /// Whether the next message of a marked client may be of another transaction, or of none: its own has ended
-    /// amid a batch, or its server takes nothing now but data of a COPY.
+    /// Whether the next message of a marked client may be of another transaction, or of none: its own has
+    /// ended amid a batch, or its server takes nothing now but data of a COPY.
     fn may_be_another(&self, id: ClientId) -> bool {
         let client = &self.clients[id];
         let takes_data = |server| self.servers[server].expected.takes_data();

@@ -4,6 +4,7 @@
 mod boundary;
 mod canceled;
 mod context;
+mod copy_data;
 mod downstream;
 mod draining;
 mod expect;

@@ -171,7 +171,7 @@ impl<N: Net> Relay<'_, N, ClientId> {
 
     /// What a client has sent was the end of its request. Its server may be closed then, and in session
     /// pooling the client goes with it.
-    fn link_over(&mut self, server: ServerId) -> Step {
+    pub(super) fn link_over(&mut self, server: ServerId) -> Step {
         self.core.request_over(server, self.net);
         if self.core.clients.contains(self.id) { Step::Next } else { Step::Gone }
     }
@@ -361,32 +361,6 @@ impl<N: Net> Relay<'_, N, ClientId> {
         let have = self.walk.rest().len().min(frame_bytes);
         self.core.clients[self.id].partial = Partial::drop(frame_bytes, have);
         self.walk.skip(have);
-    }
-
-    /// COPY data and their end. Those that come when nobody takes them any more are dropped silently.
-    fn copy_frame(&mut self, header: FrameHeader) -> Step {
-        let Some(server_id) = self.core.clients[self.id].link() else {
-            self.drop_frame(header.frame_bytes);
-            return Step::Next;
-        };
-        let server = &mut self.core.servers[server_id];
-        let takes = server.expected.takes_copy_data();
-        let ended = header.tag != tag::COPY_DATA && server.expected.copy_ended();
-        if takes {
-            if header.tag == tag::COPY_DATA {
-                server.expected.copy_data_sent();
-            }
-            self.extend_run(header.tag, header.frame_bytes);
-            return Step::Next;
-        }
-        self.flush();
-        self.drop_frame(header.frame_bytes);
-        if ended && self.core.servers[server_id].is_clean() {
-            // The late end of a COPY that the server had failed: no answer comes, so this
-            // is where the link may end.
-            return self.link_over(server_id);
-        }
-        Step::Next
     }
 
     /// Sends the run to the linked server.

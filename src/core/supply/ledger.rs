@@ -6,7 +6,7 @@
 //! and close, never by a transaction.
 //!
 //! Invariants, whatever the order of calls: servers of a pool (logging in or live) never exceed `pool_size`
-//! + `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user
+//! and `reserve_pool_size`, those of a database `max_db_connections`, those of a pool user
 //! `max_user_connections`, those at one server of PostgreSQL `max_server_connections`. A renewal keeps them,
 //! too: where no place is free, a server is retired first. Lowered caps are kept from then on: nothing is
 //! launched until the counts have come down. A pool has at most `server_login_concurrency` logins in

@@ -173,6 +173,11 @@ pub(super) const CLOSED: &[Message] = &[
         "Where it is frequent raise `max_user_connections`: each change costs a login.",
     ),
     text(
+        "instance \"{name}\": no database has its host and port",
+        "An entry of `[instances]` bounds no connection.",
+        "Correct its `host` or `port`, or remove it.",
+    ),
+    text(
         "evicted for max_server_connections",
         "Another pool with servers at the same PostgreSQL needed its place more.",
         "Where it is frequent raise `max_server_connections`, if the server takes more: each change costs a \

@@ -48,7 +48,7 @@ impl Attempt {
         let logged_in = handshake.finish();
         let params = self.tracked(&logged_in);
         let login = ServerLogin {
-            identity: self.identity(&opened, endpoint, logged_in.key, replication, user, credential),
+            identity: self.identity(&opened, endpoint, logged_in.key, replication, (user, credential)),
             pool: Arc::clone(&self.entry.share),
             params: params.clone(),
             generation: self.generation,
@@ -65,8 +65,7 @@ impl Attempt {
         endpoint: Arc<str>,
         cancel_key: CancelKey,
         replication: Replication,
-        login_user: Option<Arc<str>>,
-        credential: Option<LoginCredential>,
+        (login_user, credential): (Option<Arc<str>>, Option<LoginCredential>),
     ) -> Arc<ServerIdentity> {
         let share = &self.entry.share;
         Arc::new(ServerIdentity {

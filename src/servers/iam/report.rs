@@ -155,8 +155,7 @@ impl Servers {
             Some(_) => self.iam.refresh_some(parties.iter().map(|party| (&party.rules, party.who()))),
         };
         for pool in parties.into_iter().filter_map(|party| party.pool) {
-            pool.last_failure.forget(); // who comes now waits for what becomes of it
-            self.plane.places.forget_failure(&pool.share);
+            self.plane.forget_failures(&pool); // who comes now waits for what becomes of it
             self.plane.launcher.need_server(pool.share.id);
         }
         refreshed

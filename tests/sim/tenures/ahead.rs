@@ -1,5 +1,5 @@
-//! What a client sends ahead, or has sent in parts, whose session is to end: no more than its transaction needs
-//! gets to the server, wherever the cuts are.
+//! What a client sends ahead, or has sent in parts, whose session is to end: no more than its transaction
+//! needs gets to the server, wherever the cuts are.
 
 use super::amid::{amid_a_transaction, in_a_transaction, ran, run};
 use super::*;
@@ -138,20 +138,24 @@ fn a_command_that_commits_by_itself_ends_a_batch() {
     }
 }
 
-/// In a block none of them can run, or it ends nothing.
+/// In a block none of them can run, or it ends nothing: one that ReadyForQuery has told of, or a BEGIN of the
+/// same batch, before the session was to end or after.
 #[test]
 fn a_command_in_a_block_ends_nothing() {
-    for begins_in_batch in [false, true] {
+    for (begins_in_batch, is_told_before) in [(false, true), (true, false), (true, true)] {
         let (mut bench, client) =
             if begins_in_batch { bench(PoolMode::Transaction) } else { amid_a_transaction() };
         if begins_in_batch {
             bench.says(client, &[parse("", "begin"), frame(ask::FLUSH, b"")].concat());
             bench.says(SERVER, &empties(&[answer::PARSE_COMPLETE]));
-            bench.expire();
-            bench.goes_on(client, &[bind(""), execute()].concat());
+            if !is_told_before {
+                bench.expire();
+            }
+            bench.goes_on(client, &[bind(""), execute(), frame(ask::FLUSH, b"")].concat());
             bench.says(SERVER, &[empties(&[answer::BIND_COMPLETE]), complete("BEGIN")].concat());
+            bench.expire();
         }
-        for tag in ["CREATE INDEX", "DO", "ROLLBACK"] {
+        for tag in ["CREATE INDEX", "ALTER TABLE", "DO", "ROLLBACK"] {
             bench.goes_on(client, &run("command"));
             assert!(bench.sent(SERVER).contains("command"), "before {tag}");
             bench.says(SERVER, &ran(tag));

@@ -52,7 +52,7 @@ impl Want {
 pub enum Verdict {
     /// A place has been taken: open a server. It ends with [`super::Ledger::returned`].
     Launch(Opening),
-    /// A cap of the database or the pool user is reached, or `pool_size` by one for a replication client:
+    /// A cap that pools share is reached, or `pool_size` by one for a replication client:
     /// close an idle server there, ask again when its place is back. If there is none to close, say so by
     /// [`super::Ledger::nothing_to_evict`].
     EvictFirst(Scope),
@@ -91,6 +91,11 @@ pub struct Opening {
 }
 
 impl Opening {
+    /// Whether all of `endpoints` are those that it may end at.
+    pub fn is_for(&self, endpoints: &[Arc<str>]) -> bool {
+        endpoints.iter().all(|endpoint| self.endpoints.contains(endpoint))
+    }
+
     /// Whom it is opened for.
     pub fn want(&self) -> Want {
         self.want
