@@ -5,8 +5,10 @@ use super::plan::PARAMETERS_TOO_LONG;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::sync::Once;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 
 /// Why one is closed whose host is elsewhere now.
@@ -129,6 +131,42 @@ impl Visit for Line {
             value.clone_into(&mut self.side);
         }
     }
+}
+
+/// Hears nothing, and is there from the first world on: what is logged for the first time by a thread while
+/// nobody listens would be silent for whoever begins to listen at that moment on another.
+struct Bystander;
+
+/// Has every place of the log ask who listens.
+pub fn open() {
+    static IS_OPEN: Once = Once::new();
+    IS_OPEN.call_once(|| {
+        let _ = tracing::subscriber::set_global_default(Bystander); // or somebody else listens already
+    });
+}
+
+impl Subscriber for Bystander {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        false
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 impl Subscriber for Ear {

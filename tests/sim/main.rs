@@ -114,6 +114,7 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// One whole run; the hash of all that happened.
 fn live(worlds: &Worlds, seed: u64, logs: bool) -> u64 {
+    ear::open();
     ear::closed();
     ear::canceled();
     let world = (worlds.make)(seed, logs);
